@@ -1,0 +1,45 @@
+"""Rules for the names of POSIX objects: mq_overview(7), sem_overview(7), shm_overview(7)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+NAME_MAX = 255  # limits.h; tmpfs and the mqueue file system keep to it
+
+
+def unique_name() -> str:
+    """A name that nobody else has: it carries 64 random bits, and the pid for those who look in /dev/shm."""
+    return f"/ipckit-{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def posix_name(name: object, *, prefix: str = "") -> str:
+    """Return *name* if it is "/" and then 1 to 255 bytes without a slash or NUL; else say what is wrong with it.
+
+    Args:
+        name: what the user gave.
+        prefix: what the kernel's or our file name has in front of it, which counts against the 255 bytes.
+
+    Raises:
+        TypeError: *name* is no str.
+        ValueError: it breaks a rule.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str such as '/name', not {type(name).__name__}")
+    if not name.startswith("/"):
+        raise ValueError(f"name must begin with a slash, as in '/name': {name!r}")
+    if len(name) == 1:
+        raise ValueError("name must have at least one character after its slash: '/'")
+    if "/" in name[1:]:
+        raise ValueError(f"name must have no slash but its first: {name!r}")
+    if "\0" in name:
+        raise ValueError(f"name must have no NUL character: {name!r}")
+    if name in ("/.", "/.."):
+        raise ValueError(f"name must not be a directory's own entry: {name!r}")
+    length = len(os.fsencode(name)) - 1
+    limit = NAME_MAX - len(prefix)
+    if length > limit:
+        raise ValueError(
+            f"name must have at most {limit} bytes after its slash, this one has {length}: {name[:40]!r}..."
+        )
+    return name

@@ -1,0 +1,240 @@
+"""Every exception of ipckit, and the one table from errno to class: errno(3).
+
+The classes say what the caller can do, never which call failed. Each also derives from the builtin that
+users catch already, so ``except FileNotFoundError`` keeps working.
+
+When the time is up, the outcome depends on the verb, in all modules alike:
+
+=========================================================  =====================================
+verb                                                       outcome
+=========================================================  =====================================
+``acquire`` of a lock or semaphore                         returns False
+``Event.wait``, ``Condition.wait/wait_for``, ``Latch.wait``  returns False
+``signals.sigtimedwait``                                   returns None
+``ipckit.wait``                                            returns an empty list
+``Barrier.wait``                                           breaks the barrier, raises BrokenBarrierError
+everything else, also at ``timeout=0``                     raises TimeoutExpired
+``try_send``                                               returns False
+``try_receive``                                            returns None (``b""`` is a message)
+``try_acquire``                                            is ``acquire(timeout=0)``
+=========================================================  =====================================
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import threading
+
+__all__ = [
+    "AccessError",
+    "AlreadyExistsError",
+    "BrokenBarrierError",
+    "BrokenPeerError",
+    "BusyError",
+    "ClosedError",
+    "DeadlockError",
+    "EndOfStreamError",
+    "IPCError",
+    "LayoutError",
+    "LimitError",
+    "MessageTooLargeError",
+    "NotFoundError",
+    "NotRecoverableError",
+    "OwnerDiedError",
+    "PeerDiedError",
+    "QueueEmpty",
+    "QueueFull",
+    "RemovedError",
+    "SyscallError",
+    "TimeoutExpired",
+    "UnsupportedError",
+    "WouldBlockError",
+    "check",
+    "syscall_error",
+]
+
+
+class IPCError(Exception):
+    """The root: everything that ipckit raises by itself, except ValueError and TypeError for bad arguments."""
+
+
+class SyscallError(IPCError, OSError):
+    """A system call failed.
+
+    Attributes:
+        errno: the error number, as in errno(3).
+        strerror: its text, with the remedy where there is one.
+        filename: the object: a name, a path, or a descriptor as text.
+        syscall: the call, as its man page spells it.
+        completed: how much of a longer operation was done before it failed: bytes written, messages sent.
+    """
+
+    syscall: str = ""
+    completed: int = 0
+
+    def __str__(self) -> str:
+        call = f"{self.syscall}: " if self.syscall else ""
+        subject = "" if self.filename is None else f": {self.filename!r}"
+        return f"[Errno {self.errno}] {call}{self.strerror}{subject}"
+
+
+class NotFoundError(SyscallError, FileNotFoundError):
+    """There is no object of that name, or it is no longer the same one (ENOENT)."""
+
+
+class AlreadyExistsError(SyscallError, FileExistsError):
+    """The name is taken (EEXIST, EADDRINUSE)."""
+
+
+class AccessError(SyscallError, PermissionError):
+    """Permission bits, ownership, a seal or a capability forbid it (EACCES, EPERM)."""
+
+
+class WouldBlockError(SyscallError, BlockingIOError):
+    """The call would have to wait (EAGAIN)."""
+
+
+class QueueFull(WouldBlockError, queue.Full):
+    """A bounded queue has no room (EAGAIN)."""
+
+
+class QueueEmpty(WouldBlockError, queue.Empty):
+    """A queue holds nothing (EAGAIN)."""
+
+
+class TimeoutExpired(SyscallError, TimeoutError):
+    """The time given to a wait is up (ETIMEDOUT)."""
+
+
+class BrokenPeerError(SyscallError, BrokenPipeError):
+    """The other end is closed (EPIPE, ECONNRESET, ECONNREFUSED, ENOTCONN)."""
+
+
+class RemovedError(SyscallError):
+    """The object was removed while it was in use (EIDRM)."""
+
+
+class MessageTooLargeError(SyscallError):
+    """The message exceeds what the object can ever hold (EMSGSIZE, E2BIG)."""
+
+
+class LimitError(SyscallError):
+    """A limit of the kernel is reached; the message names it (ENOSPC, EMFILE, ENFILE, ENOMEM, EDQUOT)."""
+
+
+class BusyError(SyscallError):
+    """Another thread, process or registration holds what was asked for (EBUSY)."""
+
+
+class DeadlockError(SyscallError):
+    """To wait would never end (EDEADLK)."""
+
+
+class OwnerDiedError(SyscallError):
+    """The previous owner died while it held the lock, which is now ours (EOWNERDEAD)."""
+
+
+class NotRecoverableError(SyscallError):
+    """The state behind a lock was left inconsistent (ENOTRECOVERABLE)."""
+
+
+class UnsupportedError(SyscallError, NotImplementedError):
+    """This kernel, file system or Python lacks the feature (ENOSYS, EOPNOTSUPP)."""
+
+
+class ClosedError(IPCError, ValueError):
+    """The handle was closed in this process."""
+
+
+class PeerDiedError(IPCError, ConnectionError):
+    """The process on the other side died without closing its end."""
+
+
+class EndOfStreamError(IPCError, EOFError):
+    """The last writer closed its end, and everything that it sent has been received."""
+
+
+class LayoutError(IPCError):
+    """A segment is not what it should be: magic, layout version or geometry differ, or its content is corrupt."""
+
+
+class BrokenBarrierError(IPCError, threading.BrokenBarrierError):
+    """The barrier was reset, or a wait at it timed out."""
+
+
+_CLASSES: dict[int, type[SyscallError]] = {
+    errno.ENOENT: NotFoundError,
+    errno.EEXIST: AlreadyExistsError,
+    errno.EADDRINUSE: AlreadyExistsError,
+    errno.EACCES: AccessError,
+    errno.EPERM: AccessError,
+    errno.EAGAIN: WouldBlockError,
+    errno.ETIMEDOUT: TimeoutExpired,
+    errno.EPIPE: BrokenPeerError,
+    errno.ECONNRESET: BrokenPeerError,
+    errno.ECONNREFUSED: BrokenPeerError,
+    errno.ENOTCONN: BrokenPeerError,
+    errno.EIDRM: RemovedError,
+    errno.EMSGSIZE: MessageTooLargeError,
+    errno.E2BIG: MessageTooLargeError,
+    errno.ENOSPC: LimitError,
+    errno.EMFILE: LimitError,
+    errno.ENFILE: LimitError,
+    errno.ENOMEM: LimitError,
+    errno.EDQUOT: LimitError,
+    errno.EBUSY: BusyError,
+    errno.EDEADLK: DeadlockError,
+    errno.EOWNERDEAD: OwnerDiedError,
+    errno.ENOTRECOVERABLE: NotRecoverableError,
+    errno.ENOSYS: UnsupportedError,
+    errno.EOPNOTSUPP: UnsupportedError,
+}
+
+_REMEDIES: dict[tuple[str, int], str] = {
+    ("mq_open", errno.EMFILE): "raise RLIMIT_MSGQUEUE (ulimit -q), or ask for fewer or smaller messages",
+    ("mq_open", errno.ENOSPC): "raise sysctl fs.mqueue.queues_max, or unlink unused queues",
+    ("mq_open", errno.EINVAL): "see sysctls fs.mqueue.msg_max and fs.mqueue.msgsize_max",
+    ("fcntl(F_SETPIPE_SZ)", errno.EPERM): "raise sysctl fs.pipe-max-size",
+    ("fcntl(F_SETPIPE_SZ)", errno.EBUSY): "the pipe holds more than that; read from it first",
+    ("ipk_spsc_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
+    ("ipk_spsc_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
+    ("ipk_spsc_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
+    ("posix_fallocate", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
+}
+
+_ANY_CALL: dict[int, str] = {
+    errno.EMFILE: "raise RLIMIT_NOFILE (ulimit -n), or close descriptors",
+    errno.ENFILE: "raise sysctl fs.file-max",
+    # strerror(3) says "Connection timed out", which is wrong for everything but a connection.
+    errno.ETIMEDOUT: "",
+}
+
+_TEXTS: dict[int, str] = {errno.ETIMEDOUT: "The time given is up"}
+
+
+def syscall_error(number: int, syscall: str, subject: object = None, *, remedy: str | None = None) -> SyscallError:
+    """Build, without raising it, the exception for *number* (an errno) of *syscall* on *subject*.
+
+    Args:
+        number: a positive errno.
+        syscall: as its man page spells it.
+        subject: the name, path or descriptor; None where there is none.
+        remedy: what the caller can do; the built-in hint for this call and errno by default.
+    """
+    text = _TEXTS.get(number) or os.strerror(number)
+    hint = remedy or _REMEDIES.get((syscall, number)) or _ANY_CALL.get(number)
+    if hint:
+        text = f"{text} ({hint})"
+    named = subject is None or isinstance(subject, (str, bytes))
+    error = _CLASSES.get(number, SyscallError)(number, text, subject if named else str(subject))
+    error.syscall = syscall
+    return error
+
+
+def check(result: int, syscall: str, subject: object = None) -> int:
+    """Return *result* of a C core call, or raise the exception for it where it is ``-errno``."""
+    if result < 0:
+        raise syscall_error(-result, syscall, subject)
+    return result
