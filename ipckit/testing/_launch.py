@@ -1,0 +1,90 @@
+"""Start a child process with its control channel, its lifeline and its stderr in memory; find what it leaves."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from ipckit.testing import _procfs
+from ipckit.testing._functions import name_of
+from ipckit.testing._travel import Packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VARIABLE = "IPCKIT_TESTING_CHILD"
+_BOOT = "import sys; sys.path[:] = {path!r}; from ipckit.testing._child_main import main; main({channel}, {lifeline})"
+
+spawned: set[int] = set()
+"""The pids of all children that this process ever started, by which its objects are told from others'."""
+
+
+class Launched(NamedTuple):
+    """A child that has been started and waits for its order."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+    child_fd: int
+    lifeline: int
+    stderr: int
+    token: str
+    order: tuple[object, ...]
+
+
+def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]) -> Launched:
+    """Start the interpreter; TypeError if the function can't be found there or an argument can't be pickled."""
+    where = name_of(function)
+    with Packed((args, kwargs)) as packed:
+        ours, theirs = socket.socketpair()
+        watched, lifeline = os.pipe2(os.O_CLOEXEC)
+        stderr = os.memfd_create("ipckit-child-stderr", os.MFD_CLOEXEC)
+        token = secrets.token_hex(8)
+        try:
+            process = subprocess.Popen(
+                [*_interpreter(theirs.fileno(), watched), where.qualname],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(), watched, *packed.fds),
+                env={**os.environ, VARIABLE: token},
+            )
+        except BaseException:
+            ours.close()
+            os.close(lifeline)
+            os.close(stderr)
+            raise
+        finally:
+            child_fd = theirs.fileno()
+            theirs.close()
+            os.close(watched)
+        spawned.add(process.pid)
+        order = ("pytest" in sys.modules, where, packed.data)
+        return Launched(where.qualname, process, ours, child_fd, lifeline, stderr, token, order)
+
+
+def bearers(token: str) -> list[int]:
+    """The child and all that descends from it and was not given another environment, dead parents or not."""
+    mark = f"{VARIABLE}={token}"
+    return [pid for pid in _procfs.pids() if mark in _procfs.read_text(f"/proc/{pid}/environ").split("\0")]
+
+
+def end(token: str) -> None:
+    """SIGKILL to all `bearers`, until there are none: one may have forked just before it died."""
+    while pids := bearers(token):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def _interpreter(channel: int, lifeline: int) -> list[str]:
+    boot = _BOOT.format(path=sys.path, channel=channel, lifeline=lifeline)
+    # The one place where the standard library knows which options its own children need (-X, -W, -B ...).
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [sys.executable, *flags, "-c", boot]

@@ -1,0 +1,127 @@
+"""What proc(5) says about a process: its state, the call that it is in, its stacks, its descendants."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from ipckit.testing._wire import DUMP_SIGNAL
+
+
+def read_text(path: str) -> str:
+    """The content of a file of /proc; "" if it is gone or may not be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def state(pid: int, tid: int | None = None) -> str:
+    """The state letter of proc_pid_stat(5), "R", "S", "D", "T", "Z" ..., of a process's main thread; "" if gone."""
+    return (_stat_fields(pid, tid) or [""])[0]
+
+
+def parent_of(pid: int) -> int:
+    """The parent's pid; 0 if *pid* is gone."""
+    fields = _stat_fields(pid)
+    return int(fields[1]) if fields else 0
+
+
+def pids() -> list[int]:
+    """Every process that /proc shows."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def children(pid: int) -> list[int]:
+    """The direct children, zombies included."""
+    return [other for other in pids() if parent_of(other) == pid]
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on, zombies included; parents come before their children."""
+    parents = {other: parent_of(other) for other in pids()}
+    found = [pid]
+    for ancestor in found:
+        found += [other for other, parent in parents.items() if parent == ancestor]
+    return found[1:]
+
+
+def command(pid: int) -> str:
+    """The command line, long arguments cut; or the name of the executable where there is none (zombies)."""
+    words = read_text(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
+    line = " ".join(word if len(word) <= 60 else f"{word[:20]}..." for word in words)
+    return line or read_text(f"/proc/{pid}/comm").strip()
+
+
+def report(pid: int) -> str:
+    """What *pid* is doing, in lines for a person: state, system call and kernel function of each thread."""
+    if not state(pid):
+        return f"process {pid} is gone"
+    lines = [f"process {pid}: {command(pid)}"]
+    lines += [
+        f"  thread {tid}: state {state(pid, tid) or '?'}, in {_call(pid, tid)}, "
+        f"wchan {read_text(f'/proc/{pid}/task/{tid}/wchan') or '?'}"
+        for tid in _threads(pid)
+    ]
+    return "\n".join(lines)
+
+
+def python_stacks(pid: int, *, patience: float = 1.0) -> str:
+    """Have *pid* write its Python stacks to its stderr, and return them if that is a file that can be read.
+
+    It does so in a signal handler, which ends some system calls, msgrcv and semop among them: signal(7).
+
+    Args:
+        pid: a process; one without a handler for `DUMP_SIGNAL`, which would kill it, is left in peace.
+        patience: seconds until a process that does not answer (it ends, or holds back) is given up.
+    """
+    if not _catches(pid, DUMP_SIGNAL) or state(pid) in {"T", "t", "Z"}:
+        return ""
+    path = Path(f"/proc/{pid}/fd/2")
+    try:
+        before = path.stat().st_size
+        os.kill(pid, DUMP_SIGNAL)
+        size, end = before, time.monotonic() + patience
+        while time.monotonic() < end:
+            time.sleep(0.02)
+            last, size = size, path.stat().st_size
+            if size > before and size == last:
+                break
+        with path.open("rb") as file:
+            file.seek(before)
+            return file.read().decode(errors="replace").strip()
+    except OSError:  # gone meanwhile, not ours, or its stderr is a terminal or a pipe
+        return ""
+
+
+def _stat_fields(pid: int, tid: int | None = None) -> list[str]:
+    """The fields after the name, which is in parentheses and may itself hold spaces and parentheses."""
+    text = read_text(f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat")
+    return text.rpartition(")")[2].split()
+
+
+def _call(pid: int, tid: int) -> str:
+    from ipckit.testing._syscalls import name_of_number
+
+    first = read_text(f"/proc/{pid}/task/{tid}/syscall").split()
+    if not first:
+        return "an unknown call"
+    if not first[0].isdecimal():
+        return "no system call"
+    return name_of_number(int(first[0]))
+
+
+def _catches(pid: int, signum: int) -> bool:
+    for line in read_text(f"/proc/{pid}/status").splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
+    return False
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []

@@ -1,0 +1,73 @@
+"""The watchdog's own process: wait for the deadline; then report on the watched process, and end it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+from ipckit.testing import _procfs
+
+
+def main(orders: int, parent: int) -> None:
+    """Serve *orders*, lines of a deadline (nanoseconds of CLOCK_MONOTONIC; 0: none) and a text, until their end."""
+    try:
+        watched = os.pidfd_open(parent)
+    except ProcessLookupError:
+        return
+    poller = select.poll()
+    poller.register(orders, select.POLLIN)
+    poller.register(watched, select.POLLIN)
+    at_ns, what, rest = 0, "", ""
+    while True:
+        left_ns = at_ns - time.monotonic_ns() if at_ns else None
+        ready = poller.poll(None if left_ns is None else max(0, -(-left_ns // 1_000_000)))
+        if any(fd == watched for fd, _ in ready):
+            return
+        if ready:
+            data = os.read(orders, 65536).decode()
+            if not data:
+                return
+            *lines, rest = (rest + data).split("\n")
+            if lines:
+                number, _, what = lines[-1].partition(" ")
+                at_ns = int(number)
+        elif at_ns:
+            break
+    _bite(watched, parent, what)
+
+
+def _bite(watched: int, parent: int, what: str) -> None:
+    # Stopped children must not be missed, nor children that a child starts while we look: parents come first.
+    victims = [pid for pid in _procfs.descendants(parent) if pid != os.getpid()]
+    _say(f"\n=== watchdog: the time is up{', in ' + what if what != repr('') else ''} ===")
+    for pid in [parent, *victims]:
+        _say(_procfs.report(pid))
+        stacks = _procfs.python_stacks(pid)
+        if stacks and pid != parent:  # the watched process has written its own to this same file
+            _say(stacks)
+    _say(f"=== watchdog: kills {parent} and its children {victims} ===")
+    try:
+        signal.pidfd_send_signal(watched, signal.SIGSTOP)  # so that it starts no more of them
+    except ProcessLookupError:
+        pass
+    for pid in [other for other in _procfs.descendants(parent) if other != os.getpid()]:
+        _kill(pid)
+    try:
+        signal.pidfd_send_signal(watched, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,113 @@
+"""Wait until another process sleeps in a system call, as /proc/PID/syscall shows it: proc_pid_syscall(5)."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from ipckit._wait import Deadline
+from ipckit.errors import TimeoutExpired, syscall_error
+from ipckit.testing import _procfs, _syscalls
+
+LOOK_NS = 2_000_000
+"""How long the same sleep must last to count: shorter ones are on the way (the GIL, a page fault, an import)."""
+
+
+class _Look(NamedTuple):
+    """What identifies one sleep: the call, its arguments, and how often the thread has gone to sleep so far."""
+
+    number: int
+    arguments: tuple[int, ...]
+    sleeps: str
+
+
+def wait_blocked(pid: int, *syscalls: str, timeout: float = 10, tid: int | None = None) -> None:
+    """Wait until a thread of *pid* sleeps in one of *syscalls*, without a pause, for at least 2 ms.
+
+    A process that waits in slices, as all of ipckit does, is met in one slice or the next.
+
+    Args:
+        pid: the process.
+        syscalls: names as in man section 2; those that libc uses in their place count as well, so that "poll" also
+            means ppoll, and "epoll_wait" epoll_pwait. None: any call.
+        timeout: seconds.
+        tid: the thread; the main thread by default.
+
+    Raises:
+        TimeoutExpired: it did not; the message says what it did instead.
+        SyscallError: the process ended, or does not exist (ESRCH).
+        AccessError: /proc/PID/syscall is not for us to read (EPERM).
+        UnsupportedError: this kernel has no such file (ENOSYS).
+        ValueError: no such call is known.
+    """
+    until_blocked(pid, syscalls, Deadline.after(timeout), f"{timeout} s", tid=tid)
+
+
+def until_blocked(
+    pid: int,
+    syscalls: tuple[str, ...],
+    deadline: Deadline,
+    limit: str,
+    *,
+    tid: int | None = None,
+    ignore: int | None = None,
+) -> None:
+    """`wait_blocked` up to *deadline*; to read from or write to the descriptor *ignore* does not count."""
+    transfers = _syscalls.numbers(("read", "write"))
+    wanted = _syscalls.numbers(syscalls)
+    seen_at, before = 0, None
+    while True:
+        look = _look(pid, pid if tid is None else tid)
+        now = time.monotonic_ns()
+        if look is None or (wanted and look.number not in wanted):
+            before = None
+        elif look != before or (look.arguments[0] == ignore and look.number in transfers):
+            seen_at, before = now, look
+        elif now - seen_at >= LOOK_NS:
+            return
+        if deadline.expired:
+            names = " or ".join(syscalls) or "any system call"
+            text = f"after {limit} not blocked in {names}\n{_procfs.report(pid)}"
+            raise TimeoutExpired(errno.ETIMEDOUT, text)
+        time.sleep(0.0005)  # nothing in the kernel tells a third party that a process went to sleep
+
+
+def _look(pid: int, tid: int) -> _Look | None:
+    """The sleep that the thread is in; None if it runs, is stopped, or sleeps outside of a system call."""
+    folder = f"/proc/{pid}/task/{tid}"
+    try:
+        words = Path(folder, "syscall").read_text(encoding="ascii").split()
+    except PermissionError:
+        raise syscall_error(
+            errno.EPERM,
+            "wait_blocked",
+            f"{folder}/syscall",
+            remedy="it takes the right to ptrace the process: same user, a descendant where "
+            "kernel.yama.ptrace_scope is 1, and still dumpable",
+        ) from None
+    except (FileNotFoundError, ProcessLookupError):
+        _check_alive(pid, tid)
+        raise syscall_error(
+            errno.ENOSYS, "wait_blocked", f"{folder}/syscall", remedy="the kernel lacks CONFIG_HAVE_ARCH_TRACEHOOK"
+        ) from None
+    _check_alive(pid, tid)
+    # "running", or "-1 SP PC" for a page fault, or the number, six arguments, SP and PC.
+    if len(words) < 7 or _procfs.state(pid, tid) != "S":
+        return None
+    return _Look(int(words[0]), tuple(int(word, 16) for word in words[1:]), _sleeps(folder))
+
+
+def _sleeps(folder: str) -> str:
+    for line in _procfs.read_text(f"{folder}/status").splitlines():
+        if line.startswith("voluntary_ctxt_switches:"):
+            return line.split()[1]
+    return ""
+
+
+def _check_alive(pid: int, tid: int) -> None:
+    state = _procfs.state(pid, tid)
+    if state in {"", "Z", "X"}:
+        how = "it has ended and waits to be reaped" if state else "it has ended, or never was"
+        raise syscall_error(errno.ESRCH, "wait_blocked", f"process {pid}", remedy=how)

@@ -1,0 +1,172 @@
+"""The exception tree and its table: each errno has its class, each class its builtin, and all survive pickling."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import pickle
+import queue
+import threading
+
+import pytest
+
+from ipckit import errors
+from ipckit.errors import IPCError, SyscallError, check, syscall_error
+from ipckit.testing import ChildFailed, Spawn
+
+CLASSES = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
+SYSCALL_CLASSES = [cls for cls in CLASSES if issubclass(cls, SyscallError)]
+OTHER_CLASSES = [cls for cls in CLASSES if not issubclass(cls, SyscallError)]
+
+BY_ERRNO = {
+    errno.ENOENT: (errors.NotFoundError, FileNotFoundError),
+    errno.EEXIST: (errors.AlreadyExistsError, FileExistsError),
+    errno.EADDRINUSE: (errors.AlreadyExistsError, FileExistsError),
+    errno.EACCES: (errors.AccessError, PermissionError),
+    errno.EPERM: (errors.AccessError, PermissionError),
+    errno.EAGAIN: (errors.WouldBlockError, BlockingIOError),
+    errno.ETIMEDOUT: (errors.TimeoutExpired, TimeoutError),
+    errno.EPIPE: (errors.BrokenPeerError, BrokenPipeError),
+    errno.ECONNRESET: (errors.BrokenPeerError, ConnectionError),
+    errno.ECONNREFUSED: (errors.BrokenPeerError, ConnectionError),
+    errno.ENOTCONN: (errors.BrokenPeerError, ConnectionError),
+    errno.EIDRM: (errors.RemovedError, OSError),
+    errno.EMSGSIZE: (errors.MessageTooLargeError, OSError),
+    errno.E2BIG: (errors.MessageTooLargeError, OSError),
+    errno.ENOSPC: (errors.LimitError, OSError),
+    errno.EMFILE: (errors.LimitError, OSError),
+    errno.ENFILE: (errors.LimitError, OSError),
+    errno.ENOMEM: (errors.LimitError, OSError),
+    errno.EDQUOT: (errors.LimitError, OSError),
+    errno.EBUSY: (errors.BusyError, OSError),
+    errno.EDEADLK: (errors.DeadlockError, OSError),
+    errno.EOWNERDEAD: (errors.OwnerDiedError, OSError),
+    errno.ENOTRECOVERABLE: (errors.NotRecoverableError, OSError),
+    errno.ENOSYS: (errors.UnsupportedError, NotImplementedError),
+    errno.EOPNOTSUPP: (errors.UnsupportedError, NotImplementedError),
+}
+
+BUILTINS = {
+    errors.ClosedError: ValueError,
+    errors.PeerDiedError: ConnectionError,
+    errors.EndOfStreamError: EOFError,
+    errors.BrokenBarrierError: threading.BrokenBarrierError,
+    errors.QueueFull: queue.Full,
+    errors.QueueEmpty: queue.Empty,
+}
+
+
+@pytest.mark.parametrize("number", BY_ERRNO, ids=errno.errorcode.get)
+def test_each_errno_has_its_class_and_is_caught_as_its_builtin(number: int) -> None:
+    cls, builtin = BY_ERRNO[number]
+    with pytest.raises(builtin) as caught:
+        raise syscall_error(number, "mq_open", "/q")
+    error = caught.value
+    assert type(error) is cls
+    assert isinstance(error, IPCError)
+    assert isinstance(error, OSError)
+    assert (error.errno, error.filename, error.syscall) == (number, "/q", "mq_open")
+
+
+def test_table_of_this_test_is_complete() -> None:
+    assert {number: cls for number, (cls, _) in BY_ERRNO.items()} == errors._CLASSES
+
+
+@pytest.mark.parametrize("cls", BUILTINS, ids=lambda cls: cls.__name__)
+def test_other_classes_are_caught_as_their_builtins(cls: type[Exception]) -> None:
+    with pytest.raises(BUILTINS[cls]):
+        raise cls("text")
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_everything_has_the_root_and_says_what_it_is(cls: type[Exception]) -> None:
+    assert issubclass(cls, IPCError)
+    assert cls.__doc__
+
+
+def test_unknown_errno_keeps_its_number() -> None:
+    error = syscall_error(errno.EXDEV, "linkat")
+    assert type(error) is SyscallError
+    assert error.errno == errno.EXDEV
+
+
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("subject", ["/q", None, 7], ids=repr)
+@pytest.mark.parametrize("cls", SYSCALL_CLASSES, ids=lambda cls: cls.__name__)
+def test_system_call_errors_survive_pickling(cls: type[SyscallError], subject: object, copied: object) -> None:
+    number = next((number for number, (known, _) in BY_ERRNO.items() if known is cls), errno.EXDEV)
+    error = syscall_error(number, "mq_open", subject)
+    if type(error) is not cls:  # no errno leads to it: its module raises it by name
+        error = cls(number, error.strerror, error.filename)
+        error.syscall = "mq_open"
+    back = copied(error)  # type: ignore[operator]
+    assert type(back) is cls
+    assert str(back) == str(error)
+    for name in ("errno", "strerror", "filename", "syscall"):
+        assert getattr(back, name) == getattr(error, name)
+
+
+@pytest.mark.parametrize("cls", OTHER_CLASSES, ids=lambda cls: cls.__name__)
+def test_other_errors_survive_pickling(cls: type[Exception]) -> None:
+    back = pickle.loads(pickle.dumps(cls("text")))
+    assert type(back) is cls
+    assert str(back) == "text"
+
+
+def test_message_names_call_error_and_object() -> None:
+    assert str(syscall_error(errno.ENOENT, "mq_open", "/q")) == "[Errno 2] mq_open: No such file or directory: '/q'"
+    assert str(syscall_error(errno.EIDRM, "msgrcv")) == "[Errno 43] msgrcv: Identifier removed"
+    assert str(syscall_error(errno.EBUSY, "flock", 7)) == "[Errno 16] flock: Device or resource busy: '7'"
+    assert str(SyscallError(1, "without a call")) == "[Errno 1] without a call"
+
+
+def test_time_that_is_up_is_no_connection_that_timed_out() -> None:
+    assert str(syscall_error(errno.ETIMEDOUT, "poll")) == "[Errno 110] poll: The time given is up"
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "remedy"),
+    [
+        ("mq_open", errno.EMFILE, "RLIMIT_MSGQUEUE"),
+        ("pipe2", errno.EMFILE, "RLIMIT_NOFILE"),
+        ("mq_open", errno.ENOSPC, "fs.mqueue.queues_max"),
+        ("posix_fallocate", errno.ENOSPC, "/dev/shm is full"),
+        ("open", errno.ENFILE, "fs.file-max"),
+    ],
+)
+def test_limits_name_what_to_raise(call: str, number: int, remedy: str) -> None:
+    assert remedy in str(syscall_error(number, call))
+
+
+def test_remedy_of_the_caller_stands_before_the_built_in_one() -> None:
+    text = str(syscall_error(errno.EMFILE, "mq_open", remedy="close some"))
+    assert "(close some)" in text
+    assert "RLIMIT" not in text
+
+
+@pytest.mark.parametrize("result", [0, 1, 1 << 40])
+def test_check_passes_results(result: int) -> None:
+    assert check(result, "read") == result
+
+
+def test_check_raises_for_a_negative_errno() -> None:
+    with pytest.raises(errors.AlreadyExistsError, match=r"linkat: File exists: '/ring'"):
+        check(-errno.EEXIST, "linkat", "/ring")
+
+
+def raise_of_class(number: int) -> None:
+    raise syscall_error(number, "mq_open", "/q")
+
+
+def test_errors_of_another_process_are_caught_by_class(spawn: Spawn) -> None:
+    with pytest.raises(ChildFailed) as caught:
+        spawn(raise_of_class, errno.EACCES).result()
+    assert isinstance(caught.value.__cause__, errors.AccessError)
+    assert caught.value.__cause__.syscall == "mq_open"
+
+
+def test_text_of_the_kernel_is_kept() -> None:
+    for number in errno.errorcode:
+        if number != errno.ETIMEDOUT:
+            assert os.strerror(number) in str(syscall_error(number, "call"))

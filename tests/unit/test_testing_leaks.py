@@ -1,0 +1,252 @@
+"""Leaks of every kind are seen, named, and gone once cleaned up."""
+
+from __future__ import annotations
+
+import ctypes  # noqa: F401 - before a child becomes a user who may not read the library
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import posix_ipc
+import pytest
+import sysv_ipc
+
+from ipckit._names import unique_name
+from ipckit.testing import LeakSnapshot, Spawn, _findings, pause, reached
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+
+@contextmanager
+def descriptor() -> Iterator[str]:
+    fd = os.memfd_create("forgotten")
+    yield f"descriptor {fd} -> /memfd:forgotten (deleted)"
+    os.close(fd)
+
+
+@contextmanager
+def anonymous_mapping() -> Iterator[str]:
+    mapping = mmap.mmap(-1, 8192)
+    yield "shared mapping of /dev/zero (deleted), 8192 bytes"
+    mapping.close()
+
+
+@contextmanager
+def file_mapping() -> Iterator[str]:
+    fd = os.memfd_create("forgotten")
+    os.ftruncate(fd, 4096)
+    mapping = mmap.mmap(fd, 4096)
+    os.close(fd)
+    yield "shared mapping of /memfd:forgotten (deleted), 4096 bytes"
+    mapping.close()
+
+
+@contextmanager
+def thread() -> Iterator[str]:
+    go_on = threading.Event()
+    worker = threading.Thread(target=go_on.wait, name="forgotten")
+    worker.start()
+    yield f"thread {worker.native_id} (forgotten)"
+    go_on.set()
+    worker.join()
+
+
+@contextmanager
+def zombie() -> Iterator[str]:
+    child = subprocess.Popen(["/bin/true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    yield f"child process {child.pid}, state Z: true"
+    child.wait()
+
+
+@contextmanager
+def running_child() -> Iterator[str]:
+    child = subprocess.Popen(["/bin/sleep", "1000"])
+    yield f"child process {child.pid}, state"
+    child.kill()
+    child.wait()
+
+
+@contextmanager
+def shared_memory() -> Iterator[str]:
+    memory = posix_ipc.SharedMemory(unique_name(), posix_ipc.O_CREX, size=4096)
+    memory.close_fd()
+    yield f"file /dev/shm{memory.name}, 4096 bytes"
+    memory.unlink()
+
+
+@contextmanager
+def named_semaphore() -> Iterator[str]:
+    semaphore = posix_ipc.Semaphore(unique_name(), posix_ipc.O_CREX)
+    semaphore.close()
+    yield f"file /dev/shm/sem.{semaphore.name[1:]}, "
+    posix_ipc.unlink_semaphore(semaphore.name)
+
+
+@contextmanager
+def message_queue() -> Iterator[str]:
+    queue = posix_ipc.MessageQueue(unique_name(), posix_ipc.O_CREX)
+    queue.close()
+    yield f"POSIX message queue {queue.name}, "
+    queue.unlink()
+
+
+@contextmanager
+def system_v_memory() -> Iterator[str]:
+    memory = sysv_ipc.SharedMemory(None, sysv_ipc.IPC_CREX, size=4096)
+    memory.detach()
+    yield f"System V shm {memory.id} with key {memory.key:#010x}"
+    memory.remove()
+
+
+@contextmanager
+def system_v_semaphores() -> Iterator[str]:
+    semaphores = sysv_ipc.Semaphore(None, sysv_ipc.IPC_CREX, initial_value=1)
+    semaphores.acquire()  # notes our pid: nothing else tells whose it is
+    yield f"System V sem {semaphores.id} with key {semaphores.key:#010x}"
+    semaphores.remove()
+
+
+@contextmanager
+def system_v_queue() -> Iterator[str]:
+    queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX)
+    queue.send(b"from us")
+    yield f"System V msg {queue.id} with key {queue.key:#010x}"
+    queue.remove()
+
+
+KINDS = [
+    descriptor,
+    anonymous_mapping,
+    file_mapping,
+    thread,
+    zombie,
+    running_child,
+    shared_memory,
+    named_semaphore,
+    message_queue,
+    system_v_memory,
+    system_v_semaphores,
+    system_v_queue,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_leak_is_named_and_gone_once_cleaned_up(kind: Callable[[], AbstractContextManager[str]]) -> None:
+    if kind is message_queue and LeakSnapshot.invisible():
+        pytest.skip(*LeakSnapshot.invisible())
+    before = LeakSnapshot.take(strict=False)
+    with kind() as expected:
+        lines = before.leaked(timeout=0)
+        assert [line for line in lines if line.startswith(expected)], lines
+        later = LeakSnapshot.take(strict=False)
+        assert not later.leaked(timeout=0)
+    assert not before.leaked()
+
+
+def test_more_of_the_same_mapping_is_a_leak() -> None:
+    fd = os.memfd_create("grows")
+    os.ftruncate(fd, 8192)
+    first = mmap.mmap(fd, 8192)
+    before = LeakSnapshot.take()
+    second = mmap.mmap(fd, 4096)
+    assert [line for line in before.leaked(timeout=0) if "/memfd:grows (deleted), 12288 bytes" in line]
+    second.close()
+    assert not before.leaked()
+    first.close()
+    os.close(fd)
+
+
+def test_garbage_is_no_leak() -> None:
+    before = LeakSnapshot.take()
+    cycle: list[object] = [mmap.mmap(-1, 4096)]
+    cycle.append(cycle)
+    assert before.difference(LeakSnapshot.take())
+    del cycle
+    assert not before.leaked()
+
+
+def test_thread_about_to_end_is_given_its_time() -> None:
+    before = LeakSnapshot.take()
+    go_on = threading.Event()
+    worker = threading.Thread(target=go_on.wait)
+    worker.start()
+    assert before.leaked(timeout=0)
+    go_on.set()
+    assert not before.leaked()
+    worker.join()
+
+
+def test_what_multiprocessing_keeps_for_good_is_no_leak(spawn: Spawn) -> None:
+    assert spawn(start_tracker).result() == []
+
+
+def start_tracker() -> list[str]:
+    before = LeakSnapshot.take()
+    resource_tracker.ensure_running()
+    return before.leaked(timeout=0)
+
+
+def use_as_a_stranger(path: str) -> None:
+    """The child of a child whose parent is gone, so that nothing ties it to the test."""
+    code = f"import mmap; f = open({path!r}, 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close(); print(1, flush=True)"
+    process = subprocess.Popen([sys.executable, "-c", f"{code}\nwhile True: pass"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    reached("in use")
+    pause("hold")
+    os._exit(0)
+
+
+def test_file_that_a_stranger_uses_is_not_ours_unless_strict(spawn: Spawn) -> None:
+    lenient, strict = LeakSnapshot.take(strict=False), LeakSnapshot.take(strict=True)
+    path = Path("/dev/shm/a-strangers-file-of-this-test")
+    path.write_bytes(bytes(4096))
+    try:
+        child = spawn(use_as_a_stranger, str(path))
+        child.wait_reached("in use")
+        line = f"file {path}, 4096 bytes"
+        assert line in lenient.leaked(timeout=0)  # a child of a child is still one of us
+        child.resume("hold")
+        child.join()
+        assert line not in lenient.leaked(timeout=0)
+        assert line in strict.leaked(timeout=0)
+    finally:
+        path.unlink()
+
+
+def test_environment_asks_for_strictness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert LeakSnapshot.take().strict
+    monkeypatch.setenv("CI", "false")
+    assert not LeakSnapshot.take().strict
+
+
+def be_blind() -> list[str]:
+    os.setuid(65534)
+    return [*LeakSnapshot.invisible(), *(finding.kind for finding in _findings.message_queues())]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif("mqueue" in Path("/proc/self/mounts").read_text(), reason="queues are visible to everybody here")
+def test_what_can_not_be_seen_is_said(spawn: Spawn) -> None:
+    (sentence,) = spawn(be_blind).result()
+    assert sentence.startswith("POSIX message queues are not visible")
+
+
+def test_signal_number_in_a_name_is_not_taken_for_a_pid() -> None:
+    before = LeakSnapshot.take(strict=True)
+    path = Path(f"/dev/shm/name-with-{signal.SIGKILL}")
+    path.touch()
+    assert f"file {path}, 0 bytes" in before.leaked(timeout=0)
+    path.unlink()
+    assert not [line for line in before.leaked() if str(path) in line]

@@ -1,0 +1,170 @@
+"""The watchdog ends what hangs, shows where it hung, and leaves all else alone."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipckit.testing import Spawn, Watchdog, pause, reached
+from ipckit.testing import spawn as spawn_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def hang_with_child() -> None:
+    # pytest has its own standard error; what the watchdog says must come through whatever was dup'ed first.
+    with Watchdog(1000) as watchdog:
+        child = spawn_one(hang_in_child)
+        child.wait_reached("there")
+        sleeper = subprocess.Popen(["/bin/sleep", "1000"])
+        threading.Thread(target=hang_in_thread, daemon=True).start()
+        reached(f"{child.pid} {sleeper.pid}")
+        watchdog.feed(0.1, "the test's name")
+        hang_in_lock()
+
+
+def hang_in_child() -> None:
+    pause("there")
+
+
+def hang_in_thread() -> None:
+    time.sleep(1000)
+
+
+def hang_in_lock() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def hang_with_gil() -> None:
+    with Watchdog(0.1):
+        ctypes.PyDLL(None).sleep(1000)
+
+
+def hang_deaf() -> None:
+    with Watchdog(0.1):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        time.sleep(1000)
+
+
+def test_hang_is_shown_and_ended(spawn: Spawn) -> None:
+    child = spawn(hang_with_child)
+    assert child.join() == -signal.SIGKILL
+    (pids,) = child._talk.reached
+    text = child._stderr_text()
+    for clue in (
+        "the time is up, in",
+        "the test's name",
+        "in hang_in_lock",
+        "in hang_in_thread",
+        "in hang_in_child",
+        "/bin/sleep 1000",
+        "in futex",
+    ):
+        assert clue in text, text
+    for pid in map(int, pids.split()):
+        assert ended(pid)
+
+
+def ended(pid: int) -> bool:
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], 20)[0])
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("hang", [hang_with_gil, hang_deaf])
+def test_neither_a_held_gil_nor_blocked_signals_stop_it(spawn: Spawn, hang: Callable[[], None]) -> None:
+    child = spawn(hang)
+    assert child.join() == -signal.SIGKILL
+    assert "the time is up ===" in child._stderr_text()
+
+
+def be_fed() -> int:
+    with Watchdog(1000) as watchdog:
+        for _ in range(3):
+            watchdog.feed(0.01)
+            watchdog.rest()
+        time.sleep(0.05)  # longer than what was revoked
+        watchdog.feed(1000, "x" * 100_000)
+        return watchdog.pid
+
+
+def test_it_bites_nobody_who_feeds_it(spawn: Spawn) -> None:
+    assert ended(spawn(be_fed).result())
+
+
+def end_without_closing() -> None:
+    watchdog = Watchdog(1000)
+    reached(str(watchdog.pid))
+    os._exit(0)
+
+
+def test_it_ends_with_whom_it_watches(spawn: Spawn) -> None:
+    child = spawn(end_without_closing)
+    assert child.join() == 0
+    (pid,) = child._talk.reached
+    assert ended(int(pid))
+
+
+def test_inner_one_leaves_the_outer_one_its_signal(spawn: Spawn) -> None:
+    child = spawn(nest)
+    assert child.join() == -signal.SIGKILL
+    assert "in hang_in_lock" in child._stderr_text()
+
+
+def nest() -> None:
+    with Watchdog(1000) as outer:
+        with Watchdog(1000):
+            pass
+        outer.feed(0.1)
+        hang_in_lock()
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_time_is_validated(seconds: float) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        Watchdog(seconds)
+
+
+def test_closing_twice_does_nothing() -> None:
+    watchdog = Watchdog(1000)
+    watchdog.close()
+    watchdog.close()
+
+
+def test_run_of_pytest_is_ended_with_the_tests_name(pytestconfig: pytest.Config) -> None:
+    environment = {**os.environ, "IPCKIT_HANG": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", f"{__file__}::test_that_hangs_when_asked"],
+        cwd=pytestconfig.rootpath,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert "test_that_hangs_when_asked" in done.stderr
+    assert "in hang_in_lock" in done.stderr
+
+
+@pytest.mark.watchdog(0.5)
+def test_that_hangs_when_asked() -> None:
+    if os.environ.get("IPCKIT_HANG"):
+        hang_in_lock()
