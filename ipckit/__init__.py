@@ -12,8 +12,9 @@ Nothing is imported before it is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ipckit._lazy import lazily
 
 if TYPE_CHECKING:
     from ipckit import errors as errors
@@ -32,24 +33,13 @@ _HOMES = {
     "Fifo": "ipckit.fifo",
     "Pipe": "ipckit.pipe",
     "SpscRing": "ipckit.ring.spsc",
+    "errors": "ipckit.errors",
+    "features": "ipckit.features",
+    "posix": "ipckit.posix",
+    "sockets": "ipckit.sockets",
 }
-_MODULES = ("errors", "features", "posix", "sockets")
 
 __all__ = ["EventFd", "Fifo", "Pipe", "SpscRing", "errors", "features", "posix", "sockets"]
 
-
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
-
-    def __getattr__(name: str) -> Any:
-        if name in _HOMES:
-            value = getattr(import_module(_HOMES[name]), name)
-        elif name in _MODULES:
-            value = import_module(f"ipckit.{name}")
-        else:
-            raise AttributeError(f"module 'ipckit' has no attribute {name!r}")
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -11,8 +11,9 @@ function under test may call `reached` and `pause`:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ipckit._lazy import lazily
 
 if TYPE_CHECKING:
     from ipckit.testing.blocked import wait_blocked as wait_blocked
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 
 # A child imports this package for `reached` alone: nothing else may be loaded by it.
 _HOMES = {
-    "Child": "children",
-    "ChildFailed": "children",
-    "LeakSnapshot": "leaks",
-    "Spawn": "spawning",
-    "Watchdog": "watchdog",
-    "pause": "checkpoints",
-    "reached": "checkpoints",
-    "spawn": "spawning",
-    "wait_blocked": "blocked",
+    "Child": "ipckit.testing.children",
+    "ChildFailed": "ipckit.testing.children",
+    "LeakSnapshot": "ipckit.testing.leaks",
+    "Spawn": "ipckit.testing.spawning",
+    "Watchdog": "ipckit.testing.watchdog",
+    "pause": "ipckit.testing.checkpoints",
+    "reached": "ipckit.testing.checkpoints",
+    "spawn": "ipckit.testing.spawning",
+    "wait_blocked": "ipckit.testing.blocked",
 }
 
 __all__ = [
@@ -50,14 +51,5 @@ __all__ = [
     "wait_blocked",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ipckit.testing' has no attribute {name!r}")
-    value = getattr(import_module(f"ipckit.testing.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+    __getattr__, __dir__ = lazily(__name__, _HOMES)
