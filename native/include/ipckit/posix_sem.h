@@ -1,0 +1,46 @@
+/* Named POSIX semaphores: sem_overview(7), with waits on CLOCK_MONOTONIC.
+ *
+ * A semaphore is the pointer that ipk_posix_sem_open gave; NULL is a closed one, and every function refuses it with
+ * -EBADF, so that a handle closed by another thread is an error and not a crash. The same name opened twice by one
+ * process is the same address (glibc counts the openings). The caller sees to it that no call is inside when it closes.
+ */
+#ifndef IPCKIT_POSIX_SEM_H
+#define IPCKIT_POSIX_SEM_H
+
+#include <stdint.h>
+
+/* cffi: begin */
+
+/* Open the semaphore `name` ("/" and no other slash) and store it in *sem: sem_open(3).
+ *
+ * create: 0 opens what exists; else it is made, exclusively, with `value` and the permission bits `mode` (less the
+ * umask). Does not block. Returns 0, or -errno: -ENOENT, -EEXIST, -EACCES, -EINVAL (value beyond 2^31-1), -ENAMETOOLONG,
+ * -EMFILE, -ENFILE, -ENOSPC, -ENOMEM.
+ */
+int ipk_posix_sem_open(const char *name, int create, uint32_t mode, uint32_t value, void **sem);
+
+/* Let go of one opening: sem_close(3). Does not block. Returns 0, or -EINVAL for what is no semaphore. */
+int ipk_posix_sem_close(void *sem);
+
+/* Destroy the name: sem_unlink(3). Does not block. Returns 0, -ENOENT or -EACCES. */
+int ipk_posix_sem_unlink(const char *name);
+
+/* Take a token if there is one: sem_trywait(3). Wait-free but for the race with other takers. Returns 0 or -EAGAIN. */
+int ipk_posix_sem_trywait(void *sem);
+
+/* Take a token, waiting until the deadline at most: sem_clockwait(3).
+ *
+ * deadline_ns: absolute, CLOCK_MONOTONIC, 0 or more. A token that is there is taken even after the deadline.
+ * Blocks. Returns 0, -ETIMEDOUT, or -EINTR after a signal handler ran.
+ */
+int ipk_posix_sem_wait(void *sem, int64_t deadline_ns);
+
+/* Give one token, and wake a waiter: sem_post(3). Does not block. Returns 0, or -EOVERFLOW at 2^31-1 tokens. */
+int ipk_posix_sem_post(void *sem);
+
+/* The tokens there are now: sem_getvalue(3). Does not block. Returns 0 or more, or -EBADF. */
+int ipk_posix_sem_value(void *sem);
+
+/* cffi: end */
+
+#endif

@@ -1,0 +1,291 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ipckit/base.h"
+#include "ipckit/futex.h"
+#include "ipckit/segment.h"
+#include "participant.h"
+#include "path.h"
+
+#define CLAIM_PAUSE_NS 100000 /* a claim of another thread takes some ten microseconds */
+#define FIRST_LOCK_BYTE (INT64_C(1) << 62) /* far beyond any data, where no user's own lock lies */
+
+static int lock_byte(int fd, int command, int type, uint32_t slot, struct flock *lock)
+{
+	memset(lock, 0, sizeof(*lock));
+	lock->l_type = (short)type;
+	lock->l_whence = SEEK_SET;
+	lock->l_start = FIRST_LOCK_BYTE + slot;
+	lock->l_len = 1;
+	return fcntl(fd, command, lock) < 0 ? -errno : 0;
+}
+
+/* Field 22 of /proc/PID/stat. Returns 0 and the time, -ENOENT if there is no such process, -errno. */
+static int start_time_of(uint64_t pid, uint64_t *start)
+{
+	char path[IPK_PATH_SIZE], text[1024];
+	const char *at;
+	ssize_t length;
+	int fd;
+
+	ipk_path_of_process(path, pid, "stat");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length <= 0)
+		return length < 0 && errno != ESRCH ? -errno : -ENOENT;
+	text[length] = '\0';
+	at = strrchr(text, ')'); /* the command name may hold spaces and brackets; field 3 follows it */
+	if (!at)
+		return -EIO;
+	if (at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))
+		return -ENOENT; /* a zombie runs no more */
+	for (int field = 2; field < 22; field++) {
+		at = strchr(at + 1, ' ');
+		if (!at)
+			return -EIO;
+	}
+	*start = 0;
+	for (at++; *at >= '0' && *at <= '9'; at++)
+		*start = *start * 10 + (uint64_t)(*at - '0');
+	return 0;
+}
+
+static int identify_self(struct ipk_participant_info *self)
+{
+	struct stat st;
+	int rc;
+
+	self->pid = (uint64_t)getpid();
+	rc = start_time_of(self->pid, &self->start_time);
+	if (rc < 0)
+		return rc;
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		return -errno;
+	self->pid_namespace = st.st_ino;
+	return 0;
+}
+
+static void read_record(const struct ipk_participant_shm *slot, struct ipk_participant_info *who)
+{
+	/* relaxed, all three: a record torn by a concurrent claim names nobody, or its claimant holds the lock */
+	who->pid = atomic_load_explicit(&slot->pid, memory_order_relaxed);
+	who->start_time = atomic_load_explicit(&slot->start_time, memory_order_relaxed);
+	who->pid_namespace = atomic_load_explicit(&slot->pid_namespace, memory_order_relaxed);
+}
+
+static void write_record(struct ipk_participant_shm *slot, const struct ipk_participant_info *who)
+{
+	/* relaxed, all three: the lock is what others believe; the record only adds to it */
+	atomic_store_explicit(&slot->pid, who->pid, memory_order_relaxed);
+	atomic_store_explicit(&slot->start_time, who->start_time, memory_order_relaxed);
+	atomic_store_explicit(&slot->pid_namespace, who->pid_namespace, memory_order_relaxed);
+}
+
+/* Whether the process of that record runs: 1, 0 if it is gone or cannot be looked up from our pid namespace. */
+static int runs(const struct ipk_participant_info *who)
+{
+	struct stat st;
+	uint64_t start;
+
+	if (who->pid == 0 || stat("/proc/self/ns/pid", &st) < 0 || st.st_ino != who->pid_namespace)
+		return 0;
+	return start_time_of(who->pid, &start) == 0 && start == who->start_time;
+}
+
+static bool same(const struct ipk_participant_info *a, const struct ipk_participant_info *b)
+{
+	return a->pid == b->pid && a->start_time == b->start_time && a->pid_namespace == b->pid_namespace;
+}
+
+/* The slots of a view share a description, so one thread at a time deals with it. Returns 0; -EBUSY in a signal handler
+ * that interrupted its own thread here. */
+static int begin(struct ipk_segment *segment)
+{
+	uint32_t self = (uint32_t)gettid();
+	uint32_t other = 0;
+
+	/* acquire: pairs with end; relaxed: nothing is done with a failure but to try again */
+	while (!atomic_compare_exchange_strong_explicit(&segment->claimant, &other, self, memory_order_acquire,
+							memory_order_relaxed)) {
+		if (other == self)
+			return -EBUSY;
+		ipk_futex_wait((uint32_t *)&segment->claimant, other, ipk_monotonic_ns() + CLAIM_PAUSE_NS, IPK_FUTEX_ANY);
+		other = 0;
+	}
+	return 0;
+}
+
+static void end(struct ipk_segment *segment)
+{
+	/* release: pairs with begin; nobody is woken, for a waiter's pause is short */
+	atomic_store_explicit(&segment->claimant, 0, memory_order_release);
+}
+
+static int open_description(struct ipk_segment *segment)
+{
+	char self[IPK_PATH_SIZE];
+	int rc;
+
+	if (!ipk_segment_owns(segment, segment->fd))
+		return -EBADF;
+	/* opened anew, not duplicated: a duplicate would share the lock with whoever has the descriptor */
+	ipk_path_of_fd(self, segment->fd);
+	segment->life_fd = open(self, O_RDWR | O_CLOEXEC);
+	if (segment->life_fd < 0)
+		return -errno;
+	rc = identify_self(&segment->self);
+	if (rc < 0) {
+		close(segment->life_fd);
+		segment->life_fd = -1;
+	}
+	return rc;
+}
+
+static int claim(struct ipk_segment *segment, uint32_t slot)
+{
+	struct ipk_participant_shm *record = &ipk_segment_header(segment)->participant[slot];
+	struct ipk_participant_info before;
+	struct flock lock;
+	int rc;
+
+	if (segment->life_fd < 0 && (rc = open_description(segment)) < 0)
+		return rc;
+	rc = lock_byte(segment->life_fd, F_OFD_SETLK, F_WRLCK, slot, &lock);
+	if (rc < 0)
+		return rc == -EAGAIN || rc == -EACCES ? -EBUSY : rc;
+	IPK_KILLPOINT("participant.claim.locked");
+	read_record(record, &before);
+	/* A live process whose descriptors were closed keeps its slot. Our own record is an image before execve(2). */
+	if (!same(&before, &segment->self) && runs(&before)) {
+		lock_byte(segment->life_fd, F_OFD_SETLK, F_UNLCK, slot, &lock);
+		return -EBUSY;
+	}
+	write_record(record, &segment->self);
+	/* relaxed: read by the thread that deals with this slot, which is ours */
+	atomic_fetch_or_explicit(&segment->claimed, UINT64_C(1) << slot, memory_order_relaxed);
+	IPK_KILLPOINT("participant.claim.recorded");
+	return 0;
+}
+
+int ipk_participant_claim(struct ipk_segment *segment, uint32_t slot)
+{
+	int rc = begin(segment);
+
+	if (rc < 0)
+		return rc;
+	rc = claim(segment, slot);
+	end(segment);
+	return rc;
+}
+
+static void disclaim(struct ipk_segment *segment, uint32_t slot)
+{
+	/* relaxed: as in claim */
+	atomic_fetch_and_explicit(&segment->claimed, ~(UINT64_C(1) << slot), memory_order_relaxed);
+}
+
+/* Without descriptors a slot is ours for as long as its record says so. Returns 0 or -EBUSY. */
+static int renew_by_record(struct ipk_segment *segment, uint32_t slot)
+{
+	struct ipk_participant_info who;
+
+	read_record(&ipk_segment_header(segment)->participant[slot], &who);
+	return same(&who, &segment->self) ? 0 : -EBUSY;
+}
+
+static int renew(struct ipk_segment *segment)
+{
+	int blind = 0;
+	int rc = 0;
+
+	if (ipk_segment_owns(segment, segment->life_fd))
+		return 0;
+	segment->life_fd = -1;
+	blind = !ipk_segment_owns(segment, segment->fd);
+	for (uint32_t slot = 0; slot < IPK_PARTICIPANTS_MAX; slot++) {
+		if (!ipk_segment_holds(segment, slot))
+			continue;
+		if ((blind ? renew_by_record(segment, slot) : claim(segment, slot)) < 0) {
+			disclaim(segment, slot);
+			rc = -EBUSY;
+		}
+	}
+	return blind ? -EBADF : rc;
+}
+
+int ipk_participant_renew(struct ipk_segment *segment)
+{
+	int rc;
+
+	/* relaxed: a slot that another thread claims at this moment is not the caller's */
+	if (atomic_load_explicit(&segment->claimed, memory_order_relaxed) == 0)
+		return 0;
+	rc = begin(segment);
+	if (rc < 0)
+		return 0; /* a signal handler inside a claim: the claim sees to it */
+	rc = renew(segment);
+	end(segment);
+	return rc;
+}
+
+void ipk_participant_release(struct ipk_segment *segment, uint32_t slot)
+{
+	static const struct ipk_participant_info nobody;
+	struct flock lock;
+
+	if (!ipk_segment_holds(segment, slot) || begin(segment) < 0)
+		return;
+	write_record(&ipk_segment_header(segment)->participant[slot], &nobody);
+	IPK_KILLPOINT("participant.release.cleared");
+	disclaim(segment, slot);
+	if (ipk_segment_owns(segment, segment->life_fd))
+		lock_byte(segment->life_fd, F_OFD_SETLK, F_UNLCK, slot, &lock);
+	end(segment);
+}
+
+/* F_OFD_GETLK through fd sees every lock but those of fd's own description. */
+static int alive(int fd, const struct ipk_participant_info *who, uint32_t slot)
+{
+	struct flock lock;
+	int rc = lock_byte(fd, F_OFD_GETLK, F_WRLCK, slot, &lock);
+
+	if (rc < 0)
+		return rc;
+	return lock.l_type != F_UNLCK || runs(who);
+}
+
+int ipk_participant_alive(const struct ipk_segment *segment, uint32_t slot)
+{
+	struct ipk_participant_info who;
+
+	read_record(&ipk_segment_header(segment)->participant[slot], &who);
+	return alive(segment->fd, &who, slot);
+}
+
+int ipk_segment_participant(int fd, uint32_t slot, struct ipk_participant_info *who)
+{
+	struct ipk_segment_info info;
+	struct ipk_segment_shm *header;
+	int rc = ipk_segment_inspect(fd, &info);
+
+	memset(who, 0, sizeof(*who));
+	if (rc < 0)
+		return rc;
+	if (slot >= info.participants || info.participants > IPK_PARTICIPANTS_MAX)
+		return -EINVAL;
+	header = mmap(NULL, IPK_SEGMENT_HEADER, PROT_READ, MAP_SHARED, fd, 0);
+	if (header == MAP_FAILED)
+		return -errno;
+	read_record(&header->participant[slot], who);
+	munmap(header, IPK_SEGMENT_HEADER);
+	return alive(fd, who, slot);
+}

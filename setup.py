@@ -1,0 +1,53 @@
+"""The part of the build that pyproject.toml cannot say: the C core, and what to do where it cannot be built."""
+
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+class ExplainingBuild(build_ext):
+    """build_ext that says in a sentence what is missing."""
+
+    def run(self) -> None:
+        if not sys.platform.startswith("linux"):
+            raise SystemExit(f"ipckit works on Linux only: it wraps its kernel's primitives (this is {sys.platform}).")
+        compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+        if not (shutil.which(compiler) or shutil.which("cc") or shutil.which("gcc")):
+            raise SystemExit(
+                f"ipckit needs a C compiler to build its core, and there is no {compiler!r}: "
+                "install gcc (Debian, Ubuntu: apt-get install gcc; Fedora: dnf install gcc)."
+            )
+        if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+            raise SystemExit(
+                "ipckit needs the header Python.h to build its core: install the development package of this Python "
+                "(Debian, Ubuntu: apt-get install python3-dev; Fedora: dnf install python3-devel)."
+            )
+        super().run()
+
+
+NATIVE = Path("native")
+
+# The stable ABI has no buffers before 3.11: the lane takes bytes only, and leaves the rest to cffi.
+lane = Extension(
+    "ipckit._lane",
+    sources=[str(path) for path in [NATIVE / "lane" / "lane.c", *sorted((NATIVE / "src").glob("*.c"))]],
+    depends=[str(path) for path in sorted((NATIVE / "include" / "ipckit").glob("*.h"))],
+    include_dirs=[str(NATIVE / "include")],
+    define_macros=[("_GNU_SOURCE", None), *([] if FREE_THREADED else [("Py_LIMITED_API", "0x030A0000")])],
+    py_limited_api=not FREE_THREADED,
+    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+)
+
+setup(
+    ext_modules=[lane],
+    cmdclass={"build_ext": ExplainingBuild},
+    cffi_modules=["native/build_ffi.py:blocking", "native/build_ffi.py:quick"],
+    # One wheel for every Python from 3.10 on; a free-threaded Python has no stable ABI, and gets its own build.
+    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp310"}},
+)
