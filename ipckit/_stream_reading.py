@@ -1,0 +1,193 @@
+"""The end of a byte stream that data comes out of, written once for pipes, FIFOs and stream sockets."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import select
+import termios
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ipckit._framing import CHUNK, HEADER_SIZE, Framed, Framing, at_least_one, unpack_header
+from ipckit._retry import failure, retry
+from ipckit._turn import refuse, wait_for
+from ipckit._wait import Deadline
+from ipckit.errors import EndOfStreamError, IPCError, PeerDiedError, TimeoutExpired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from typing_extensions import Buffer
+
+
+class ByteReading(Framed):
+    """The end of a byte stream that data comes out of."""
+
+    __slots__ = ()
+
+    def _pull(self, size: int) -> bytes:
+        """Read once, at most *size* bytes, 1 or more; BlockingIOError where that would wait, b"" at the end."""
+        raise NotImplementedError
+
+    def _pull_into(self, buffer: Buffer) -> int:
+        raise NotImplementedError
+
+    @property
+    def available(self) -> int:
+        """How many bytes a read would find now: FIONREAD of ioctl_pipe(2), SIOCINQ of unix(7)."""
+        self._check_open()
+        count = array.array("i", [0])
+        try:
+            fcntl.ioctl(self._fd, termios.FIONREAD, count)
+        except OSError as error:
+            raise failure(self, error, "ioctl(FIONREAD)") from None
+        return count[0]
+
+    def read(self, size: int = 65536, timeout: float | None = None) -> bytes:
+        """Read what is there, at most *size* bytes, waiting while there is nothing; b"" is the end of the stream.
+
+        Args:
+            size: 1 or more bytes.
+            timeout: seconds; None waits for ever, 0 never waits.
+
+        Raises:
+            TimeoutExpired: nothing came (ETIMEDOUT).
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        try:
+            return self._pull(size)
+        except BlockingIOError:
+            data: bytes = self._wait_and_pull(partial(self._pull, size), deadline)
+            return data
+        except OSError as error:
+            at_least_one(size)
+            raise failure(self, error, "read") from None
+
+    def readinto(self, buffer: Buffer, timeout: float | None = None) -> int:
+        """Read into a writable *buffer* what is there, waiting while there is nothing; return the bytes, 0 at the end.
+
+        Raises:
+            TimeoutExpired: nothing came (ETIMEDOUT).
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        try:
+            return self._pull_into(buffer)
+        except BlockingIOError:
+            count: int = self._wait_and_pull(partial(self._pull_into, buffer), deadline)
+            return count
+        except OSError as error:
+            raise failure(self, error, "read") from None
+
+    def try_read(self, size: int = 65536) -> bytes | None:
+        """Read without waiting: what is there, b"" at the end of the stream, None if nothing is there yet."""
+        try:
+            return self._pull(size)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            at_least_one(size)
+            raise failure(self, error, "read") from None
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        """Receive the next message that the other side's `send` sent, whole.
+
+        A wait that gives up loses nothing: what came of a message is kept, and the next call goes on from there.
+
+        Args:
+            timeout: seconds; None waits for ever, 0 never waits.
+
+        Raises:
+            TimeoutExpired: no whole message came (ETIMEDOUT).
+            EndOfStreamError: the last writer closed its end, and every message has been received.
+            PeerDiedError: the stream ended in the middle of a message.
+            MessageTooLargeError: the next message exceeds `max_message_size`; raise that and receive it, or close.
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        framing = self._framing
+        turn = framing.receiving
+        lock = turn.lock
+        if not lock.acquire(False):
+            wait_for(lock, self, deadline, "receive")
+        if turn.inside:
+            refuse(lock, self, "receive")
+        turn.inside = True
+        try:
+            message = None if framing.incoming.begun else self._whole(framing)
+            return self._assemble(deadline) if message is None else message
+        except BlockingIOError:
+            return self._assemble(deadline)
+        except IPCError:
+            raise
+        except OSError as error:
+            raise failure(self, error, "read") from None
+        finally:
+            turn.inside = False
+            lock.release()
+
+    def try_receive(self) -> bytes | None:
+        """Receive the next message if all of it is there, else None; b"" is a message.
+
+        Raises:
+            EndOfStreamError, PeerDiedError, MessageTooLargeError: as `receive`.
+        """
+        try:
+            return self.receive(0)
+        except TimeoutExpired:
+            return None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The messages, until the stream ends."""
+        while True:
+            try:
+                message = self.receive()
+            except EndOfStreamError:
+                return
+            yield message
+
+    def _wait_and_pull(self, pull: Callable[[], Any], deadline: Deadline | None) -> Any:
+        try:
+            return retry(self, select.POLLIN, deadline, pull, "read")
+        except IPCError:
+            raise
+        except OSError as error:
+            raise failure(self, error, "read") from None
+
+    def _whole(self, framing: Framing) -> bytes | None:
+        """The next message if two reads fetch it, as nearly always; else what came is put into the frame."""
+        chunk = self._pull(HEADER_SIZE)
+        if len(chunk) == HEADER_SIZE:
+            length: int = unpack_header(chunk)[0]
+            if 0 < length <= CHUNK and length <= framing.limit:
+                header = chunk
+                try:
+                    chunk = self._pull(length)
+                except BlockingIOError:
+                    chunk = b""
+                except BaseException:  # a signal handler's: the header is read, and must not be lost
+                    framing.incoming.feed(header)
+                    raise
+                if len(chunk) == length:
+                    return chunk
+                framing.incoming.feed(header)
+        return framing.incoming.feed(chunk) if chunk else None
+
+    def _assemble(self, deadline: Deadline | None) -> bytes:
+        """Go on with the message that has begun, or with the next one."""
+        frame = self._framing.incoming
+        while True:
+            wanted = frame.wanted(self._framing.limit)
+            try:
+                chunk = self._pull(wanted)
+            except BlockingIOError:
+                chunk = self._wait_and_pull(partial(self._pull, wanted), deadline)
+            except OSError as error:
+                raise failure(self, error, "read") from None
+            if not chunk:
+                if frame.begun:
+                    raise PeerDiedError(f"the stream ended after {frame!r}: the writer died, or closed in between")
+                raise EndOfStreamError(f"{self!r}: the last writer has closed its end")
+            message = frame.feed(chunk)
+            if message is not None:
+                return message

@@ -1,0 +1,175 @@
+"""The end of a byte stream that data goes into, written once for pipes, FIFOs and stream sockets."""
+
+from __future__ import annotations
+
+import select
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ipckit._framing import HEADER_SIZE, Framed, byte_view, pack_header, too_large
+from ipckit._retry import failure, retry
+from ipckit._turn import refuse, wait_for
+from ipckit._wait import Deadline
+from ipckit.errors import IPCError, SyscallError, TimeoutExpired
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class ByteWriting(Framed):
+    """The end of a byte stream that data goes into."""
+
+    __slots__ = ()
+
+    def _push(self, data: Buffer) -> int:
+        """Write once; BlockingIOError where that would wait, fewer bytes than given where it would have to."""
+        raise NotImplementedError
+
+    def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
+        """Write the two as one, once."""
+        raise NotImplementedError
+
+    def write(self, data: Buffer, timeout: float | None = None) -> int:
+        """Write all of *data*, waiting while there is no room; return its size in bytes.
+
+        Raises:
+            TimeoutExpired: there was no room in time (ETIMEDOUT); its ``completed`` says how many bytes went out.
+            BrokenPeerError: nobody reads any more (EPIPE); ``completed`` as above.
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        if self._framing.unsent:
+            self._flush_in_turn(deadline)
+        try:
+            written = self._push(data)
+        except BlockingIOError:
+            written = 0
+        except OSError as error:
+            raise failure(self, error, "write") from None
+        size = len(data) if type(data) is bytes else memoryview(data).nbytes
+        return written if written == size else self._write_rest(byte_view(data)[written:], written, deadline)
+
+    def try_write(self, data: Buffer) -> int:
+        """Write what there is room for, without waiting; return how many bytes, 0 if there is no room."""
+        if self._framing.unsent and not self._flushed():
+            return 0
+        try:
+            return self._push(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise failure(self, error, "write") from None
+
+    def send(self, data: Buffer, timeout: float | None = None) -> None:
+        """Send *data* as one message, which the other side's `receive` gets whole.
+
+        Where the time is up when part of the message is out, its rest stays here and goes first with the next
+        `send`, `write` or `flush`: do not send it again. ``completed`` of the exception is then not 0.
+
+        Args:
+            data: at most `max_message_size` bytes; an empty message is one, too.
+            timeout: seconds; None waits for ever, 0 never waits.
+
+        Raises:
+            TimeoutExpired: there was no room in time (ETIMEDOUT); nothing was sent if its ``completed`` is 0.
+            BrokenPeerError: nobody reads any more (EPIPE).
+            MessageTooLargeError: *data* exceeds `max_message_size` (EMSGSIZE).
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        if type(data) is not bytes:
+            data = byte_view(data)
+        size = len(data)
+        framing = self._framing
+        if size > framing.limit:
+            raise too_large(size, framing.limit, "send")
+        header = pack_header(size)
+        turn = framing.sending
+        lock = turn.lock
+        if not lock.acquire(False):
+            wait_for(lock, self, deadline, "send")
+        if turn.inside:
+            refuse(lock, self, "send")
+        turn.inside = True
+        try:
+            if framing.unsent:
+                self._flush(deadline)
+            try:
+                written = self._push_both(header, data)
+            except BlockingIOError:
+                written = retry(self, select.POLLOUT, deadline, partial(self._push_both, header, data), "write")
+            if written != HEADER_SIZE + size:
+                at = written - HEADER_SIZE
+                rest = memoryview(data)[at:] if at >= 0 else memoryview(header[at:] + data)
+                self._write_rest(rest, written, deadline, keep=True)
+        except IPCError:
+            raise
+        except OSError as error:
+            raise failure(self, error, "write") from None
+        finally:
+            turn.inside = False
+            lock.release()
+
+    def try_send(self, data: Buffer) -> bool:
+        """Send *data* as one message if there is room now; False, with nothing sent, if there is none.
+
+        Raises:
+            TimeoutExpired: there was room for a part only, which is out; the rest follows as `send` says.
+            BrokenPeerError, MessageTooLargeError: as `send`.
+        """
+        try:
+            self.send(data, 0)
+        except TimeoutExpired as error:
+            if error.completed:
+                raise
+            return False
+        return True
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Write the rest of a message that an earlier `send` had no time for; nearly always there is none.
+
+        Raises:
+            TimeoutExpired: there was no room in time (ETIMEDOUT).
+        """
+        self._flush_in_turn(None if timeout is None else Deadline.after(timeout))
+
+    def _flushed(self) -> bool:
+        try:
+            self.flush(0)
+        except TimeoutExpired:
+            return False
+        return True
+
+    def _flush_in_turn(self, deadline: Deadline | None) -> None:
+        self._check_open()
+        turn = self._framing.sending
+        lock = turn.take(self, deadline, "flush")
+        try:
+            self._flush(deadline)
+        finally:
+            turn.give_back(lock)
+
+    def _flush(self, deadline: Deadline | None) -> None:
+        try:
+            self._write_rest(memoryview(self._framing.unsent), 0, deadline, keep=True)
+        except SyscallError as error:
+            error.completed = 0  # the caller asks how much of its own data is out
+            raise
+
+    def _write_rest(self, rest: memoryview, written: int, deadline: Deadline | None, *, keep: bool = False) -> int:
+        """Write *rest*, what came before being *written* bytes; return how many bytes are out.
+
+        Args:
+            keep: whether what does not go out now is to go first the next time, whatever ends this call.
+        """
+        done = 0
+        try:
+            while done < len(rest):
+                done += retry(self, select.POLLOUT, deadline, partial(self._push, rest[done:]), "write")
+        except OSError as error:
+            broken = error if isinstance(error, IPCError) else failure(self, error, "write")
+            if isinstance(broken, SyscallError):
+                broken.completed = written + done
+            raise broken from None
+        finally:
+            if keep:
+                self._framing.unsent = bytes(rest[done:])  # a copy: the caller may change its buffer
+        return written + done

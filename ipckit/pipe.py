@@ -1,0 +1,202 @@
+"""Pipes: pipe(7), pipe(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from ipckit._framing import Framing, at_least_one, byte_view, too_large
+from ipckit._pipe_end import PipeEnd
+from ipckit._retry import failure, retry
+from ipckit._stream_reading import ByteReading
+from ipckit._stream_writing import ByteWriting
+from ipckit._wait import Deadline
+from ipckit.errors import EndOfStreamError, IPCError, syscall_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["PIPE_BUF", "PacketReader", "PacketWriter", "Pipe", "PipeReader", "PipeWriter"]
+
+PIPE_BUF: Final = select.PIPE_BUF
+"""How much one write carries with no other writer's bytes in between, in bytes (4096)."""
+
+_COPIED = 16384  # bytes; up to here it is cheaper to copy header and message together than to call writev(2)
+
+
+class PipeReader(PipeEnd, ByteReading):
+    """The end of a pipe or FIFO that data comes out of.
+
+    What `read` and `receive` return has been taken out: several readers share the data and none gets what another
+    got. `receive` in several processes would mix up their messages; threads of one process take turns. After fork(2)
+    parent and child have the same description.
+
+    `read` on a FIFO that no writer has opened yet waits for the first one; "no writer yet" is no end of the stream.
+    """
+
+    __slots__ = ("_framing",)
+
+    _access = os.O_RDONLY
+    _direction = "reading"
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._framing = Framing(self._largest)
+
+    def _pull(self, size: int) -> bytes:
+        return os.read(self._fd, size) or self._nothing(size)
+
+    def _pull_into(self, buffer: Buffer) -> int:
+        return os.readv(self._fd, [buffer]) or len(self._nothing(memoryview(buffer).nbytes))
+
+    def _nothing(self, size: int) -> bytes:
+        """Nothing was read: b"" if that is the end, BlockingIOError if no writer has come yet."""
+        at_least_one(size)
+        poller = select.poll()
+        poller.register(self.fileno(), select.POLLIN)
+        # fifo(7) does not say it: POLLHUP comes only when a writer has been there and gone.
+        if any(events & select.POLLHUP and not events & select.POLLIN for _, events in poller.poll(0)):
+            return b""
+        raise BlockingIOError(errno.EAGAIN, "no writer yet")
+
+
+class PipeWriter(PipeEnd, ByteWriting):
+    """The end of a pipe or FIFO that data goes into.
+
+    Atomicity: a `write` of at most `PIPE_BUF` bytes, and a `send` of at most ``PIPE_BUF - 4``, goes in as a whole,
+    whatever other writers do. Longer ones from several processes interleave; threads of one process take turns in
+    `send`. When nobody reads any more, BrokenPeerError: Python ignores SIGPIPE, and a program that restores its
+    default action is killed instead.
+    """
+
+    __slots__ = ("_framing",)
+
+    _access = os.O_WRONLY
+    _direction = "writing"
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._framing = Framing(self._largest)
+
+    def _push(self, data: Buffer) -> int:
+        return os.write(self._fd, data)
+
+    def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
+        if len(data) <= _COPIED:
+            return os.write(self._fd, header + data)
+        return os.writev(self._fd, [header, data])
+
+
+class PacketReader(PipeReader):
+    """The reading end of a pipe in packet mode: each `receive`, and each `read`, gets one packet."""
+
+    __slots__ = ()
+
+    packet: ClassVar[bool] = True
+    _largest = PIPE_BUF
+
+    def _pull(self, size: int) -> bytes:
+        if size < PIPE_BUF:
+            raise ValueError(f"size must be at least {PIPE_BUF}: a shorter read throws the rest of a packet away")
+        return super()._pull(size)
+
+    def _pull_into(self, buffer: Buffer) -> int:
+        if (size := memoryview(buffer).nbytes) < PIPE_BUF:
+            raise ValueError(f"buffer must have at least {PIPE_BUF} bytes, or a packet loses its rest; it has {size}")
+        return super()._pull_into(buffer)
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        """Receive the next packet; the exceptions are those of `PipeReader.receive`."""
+        packet = self.read(PIPE_BUF, timeout)
+        if not packet:
+            raise EndOfStreamError(f"{self!r}: the last writer has closed its end")
+        return packet
+
+
+class PacketWriter(PipeWriter):
+    """The writing end of a pipe in packet mode: each `send` is one packet; a longer `write` is cut into packets."""
+
+    __slots__ = ()
+
+    packet: ClassVar[bool] = True
+    _largest = PIPE_BUF
+
+    def send(self, data: Buffer, timeout: float | None = None) -> None:
+        """Send *data* as one packet, waiting while there is no room.
+
+        Args:
+            data: 1 to `PIPE_BUF` bytes; the kernel knows no empty packet.
+            timeout: seconds; None waits for ever, 0 never waits.
+
+        Raises:
+            TimeoutExpired: there was no room in time (ETIMEDOUT); nothing was sent.
+            BrokenPeerError: nobody reads any more (EPIPE).
+            MessageTooLargeError: *data* exceeds `max_message_size` (EMSGSIZE).
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        view = byte_view(data)
+        if not view:
+            raise ValueError("data must have at least 1 byte: a pipe carries no empty packet")
+        if len(view) > self._framing.limit:
+            raise too_large(len(view), self._framing.limit, "send")
+        try:
+            try:
+                self._push(view)
+            except BlockingIOError:
+                retry(self, select.POLLOUT, deadline, lambda: self._push(view), "write")
+        except IPCError:
+            raise
+        except OSError as error:
+            raise failure(self, error, "write") from None
+
+
+class Pipe:
+    r"""An anonymous one-way stream of bytes, first in, first out, inside the kernel.
+
+    `create` returns its two ends; the stream ends when every copy of the writing end is closed, those in forked
+    children too. Both ends travel to children as arguments of multiprocessing.Process, and through `send_fds`.
+
+    A stream has no boundaries: `write` and `read` move bytes. `send` and `receive` move whole messages by putting
+    each one's length before it; use them on both ends or on neither.
+
+    >>> reader, writer = Pipe.create()
+    >>> with reader, writer:
+    ...     writer.send(b"one message")
+    ...     reader.receive(timeout=1)
+    b'one message'
+
+    The ends are non-blocking inside. For a program that takes one as its stdin or stdout there is
+    `blocking_descriptor`:
+
+    >>> import os, subprocess
+    >>> reader, writer = Pipe.create()
+    >>> with reader, writer:
+    ...     stdout = writer.blocking_descriptor()
+    ...     done = subprocess.run(["echo", "hello"], stdout=stdout)
+    ...     os.close(stdout)
+    ...     reader.read(timeout=1)
+    b'hello\n'
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def create(*, packet: bool = False) -> tuple[PipeReader, PipeWriter]:
+        """Make a pipe; return its reading and its writing end.
+
+        Args:
+            packet: packet mode (O_DIRECT): `send` and `receive` move packets of 1 to `PIPE_BUF` bytes, one system
+                call each, safe with several writers and several readers.
+
+        Raises:
+            LimitError: too many descriptors (EMFILE, ENFILE).
+        """
+        try:
+            reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK | (os.O_DIRECT if packet else 0))
+        except OSError as error:
+            raise syscall_error(error.errno or errno.EIO, "pipe2") from None
+        if packet:
+            return PacketReader(reading), PacketWriter(writing)
+        return PipeReader(reading), PipeWriter(writing)

@@ -1,0 +1,159 @@
+"""Unix datagram sockets: unix(7)."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from ipckit._framing import too_large
+from ipckit._retry import failure
+from ipckit._wait import Deadline
+from ipckit.errors import IPCError
+from ipckit.sockets._address import is_path, kernel_address
+from ipckit.sockets._base import SEND_NOW, connect, new_pair, new_socket
+from ipckit.sockets._binding import bind_abstract, bind_path
+from ipckit.sockets._message import TAKE, MessageSocket
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer, Self
+
+    from ipckit.sockets._address import Address
+
+
+class Received(NamedTuple):
+    """A message, and the address to answer to: a path as str, an abstract name as bytes, None for a nameless sender."""
+
+    data: bytes
+    address: str | bytes | None
+
+
+class Datagram(MessageSocket):
+    """A socket for single messages, in order and never lost: between Unix sockets a sender waits for room.
+
+    Threads, and processes after fork(2), may share it: each message goes to one receiver. b"" is a message. A
+    receiver is not told that the other side is gone, not even the other half of a pair; a sender is, by
+    BrokenPeerError.
+
+    >>> one, other = Datagram.pair()
+    >>> with one, other:
+    ...     one.send(b"message")
+    ...     other.receive(timeout=1)
+    b'message'
+    """
+
+    __slots__ = ()
+
+    _kind = socket.SOCK_DGRAM
+
+    @classmethod
+    def create(cls) -> Self:
+        """A nameless, unconnected socket, for `send_to`; nobody can answer it."""
+        return cls(new_socket(cls._kind))
+
+    @classmethod
+    def bind(cls, address: Address | None, *, mode: int = 0o600, unlink_on_close: bool = True) -> Self:
+        r"""A socket that receives at *address*. A file that a dead one left is replaced, a live one's never.
+
+        Args:
+            address: a path of at most 107 bytes; an abstract name, ``"\0name"``; or None for an abstract name that
+                the kernel chooses (`getsockname` tells it).
+            mode: permission bits of the path, exactly, whatever the umask; sending to it needs w.
+            unlink_on_close: whether `close`, in this process, removes the path if it is still its own.
+
+        Raises:
+            AlreadyExistsError: a live socket, or something else, is there (EADDRINUSE).
+        """
+        raw = b"" if address is None else kernel_address(address)
+        sock = new_socket(cls._kind)
+        binding = None
+        try:
+            if raw and is_path(raw):
+                binding = bind_path(sock, raw, mode)
+            else:
+                bind_abstract(sock, raw)
+            handle = cls(sock)
+        except BaseException:
+            sock.close()
+            raise
+        handle._binding = binding if unlink_on_close else None
+        return handle
+
+    @classmethod
+    def connect(cls, address: Address, *, autobind: bool = False) -> Self:
+        """A socket that sends to *address*, and receives from nobody else.
+
+        Args:
+            address: as in `bind`.
+            autobind: take an abstract name that the kernel chooses, so that the other side can answer.
+
+        Raises:
+            NotFoundError: there is no such path (ENOENT).
+            BrokenPeerError: nobody receives there (ECONNREFUSED).
+            AccessError: the permission bits forbid it (EACCES).
+        """
+        sock = new_socket(cls._kind)
+        if autobind:
+            bind_abstract(sock, b"")
+        connect(sock, address, None)
+        return cls(sock)
+
+    @classmethod
+    def pair(cls) -> tuple[Self, Self]:
+        """Two connected sockets: socketpair(2)."""
+        one, other = new_pair(cls._kind)
+        return cls(one), cls(other)
+
+    def send_to(self, data: Buffer, address: Address, timeout: float | None = None) -> None:
+        """Send *data* to the socket bound to *address*, waiting while its queue is full: sendto(2).
+
+        The queue holds sysctl net.unix.max_dgram_qlen messages. poll(2) does not tell when an unconnected sender's
+        has room, so the kernel is asked again at intervals that grow from 1 ms to 50 ms; `connect` avoids that.
+
+        Raises:
+            TimeoutExpired: there was no room in time (ETIMEDOUT).
+            NotFoundError: there is no such path (ENOENT).
+            BrokenPeerError: nobody receives there (ECONNREFUSED).
+            MessageTooLargeError: *data* exceeds SO_SNDBUF (EMSGSIZE).
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        raw = kernel_address(address)
+        try:
+            self._view.sendto(data, SEND_NOW, raw)
+        except BlockingIOError:
+            attempt = self._view.sendto
+            self._wait(select.POLLOUT, deadline, lambda: attempt(data, SEND_NOW, raw), "sendto", truthful=False)
+        except OSError as error:
+            raise failure(self, error, "sendto") from None
+
+    def receive_from(self, timeout: float | None = None) -> Received:
+        """Receive the next message together with its sender's address: recvfrom(2).
+
+        Raises:
+            TimeoutExpired: none came (ETIMEDOUT).
+            MessageTooLargeError: it exceeded `max_message_size`, and is lost (EMSGSIZE).
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        try:
+            return self._take_from()
+        except BlockingIOError:
+            received: Received = self._wait(select.POLLIN, deadline, self._take_from, "recvfrom")
+            return received
+        except IPCError:
+            raise
+        except OSError as error:
+            raise failure(self, error, "recvfrom") from None
+
+    def _take_from(self) -> Received:
+        buffers = self._buffers
+        try:
+            view = buffers.pop()
+        except IndexError:
+            view = self._new_buffer()
+        try:
+            size, address = self._view.recvfrom_into(view, 0, TAKE)
+            if size > len(view):
+                raise too_large(size, len(view), "recvfrom")
+            return Received(view[:size].tobytes(), address or None)
+        finally:
+            buffers.append(view)
