@@ -1,0 +1,98 @@
+"""Files in /dev/shm that are whole before they have a name: shm_overview(7), open(2) O_TMPFILE, linkat(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from ipckit.errors import syscall_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DIRECTORY = "/dev/shm"
+
+_CHUNK = 8 << 20  # bytes; tmpfs undoes an interrupted fallocate, so a whole one might never end under a fast timer
+_NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+_HIDDEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def publish(path: str, mode: int, fill: Callable[[int], None], subject: str) -> int:
+    """Make a file without a name, let *fill* write it, then give it *path*, exclusively and atomically.
+
+    Whoever is killed on the way leaves nothing (a stray ``.ipckit-*`` file where O_TMPFILE or /proc is missing).
+
+    Args:
+        path: absolute; in a directory of one file system.
+        mode: permission bits, exactly, whatever the umask.
+        fill: called with the descriptor; what it raises goes through, and nothing is left.
+        subject: the name to blame in errors.
+
+    Returns:
+        The descriptor, close-on-exec, open for reading and writing.
+
+    Raises:
+        AlreadyExistsError: *path* is taken (EEXIST).
+    """
+    try:
+        fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in _NO_TMPFILE:
+            return _publish_by_rename(path, mode, fill, subject)
+        raise syscall_error(error.errno or 0, "open", subject) from None
+    try:
+        fill(fd)
+        # An os.link without a directory descriptor is link(2), which does not follow the /proc symlink.
+        _name_it(fd, f"/proc/self/fd/{fd}", path, mode, subject)
+    except FileNotFoundError:
+        os.close(fd)
+        if os.path.exists("/proc/self/fd"):
+            raise
+        return _publish_by_rename(path, mode, fill, subject)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def reserve(fd: int, start: int, end: int, subject: object) -> None:
+    """Give the file memory for the bytes from *start*, its present size, to *end*: posix_fallocate(3).
+
+    Raises:
+        LimitError: the file system is full (ENOSPC); the file has its old size again.
+    """
+    try:
+        for offset in range(start, end, _CHUNK):
+            os.posix_fallocate(fd, offset, min(_CHUNK, end - offset))
+    except BaseException as error:
+        os.ftruncate(fd, start)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise syscall_error(error.errno, "posix_fallocate", subject) from None
+        raise
+
+
+def _publish_by_rename(path: str, mode: int, fill: Callable[[int], None], subject: str) -> int:
+    hidden = f"{os.path.dirname(path)}/.ipckit-{secrets.token_hex(8)}"
+    try:
+        fd = os.open(hidden, _HIDDEN | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise syscall_error(error.errno or 0, "open", subject) from None
+    try:
+        fill(fd)
+        _name_it(fd, hidden, path, mode, subject)
+    except BaseException:
+        os.close(fd)
+        raise
+    finally:
+        os.unlink(hidden)
+    return fd
+
+
+def _name_it(fd: int, source: str, path: str, mode: int, subject: str) -> None:
+    try:
+        os.fchmod(fd, mode)
+        os.link(source, path, src_dir_fd=fd, follow_symlinks=True)
+    except OSError as error:
+        raise syscall_error(error.errno or 0, "linkat", subject) from None

@@ -1,0 +1,49 @@
+"""What the three POSIX classes ask of their arguments, and how they reopen with the same access."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ipckit._wait import Deadline
+from ipckit.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from ipckit._handle import NamedHandle
+
+
+def check_int(value: object, name: str, low: int, high: int, unit: str) -> int:
+    """Return *value* if it is an int from *low* to *high*.
+
+    Raises:
+        TypeError: it is no int, or a bool.
+        ValueError: it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int ({unit}), not {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be {low} to {high} ({unit}), not {value}")
+    return value
+
+
+def check_mode(mode: object) -> int:
+    """Return *mode* if it is permission bits: 0 to 0o777."""
+    if isinstance(mode, bool) or not isinstance(mode, int):
+        raise TypeError(f"mode must be an int of permission bits such as 0o600, not {mode!r}")
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"mode must be permission bits, 0 to 0o777, not {mode:#o}")
+    return mode
+
+
+def check_timeout(timeout: float) -> None:
+    """Refuse what `Deadline.after` refuses, for a twentieth of its time: it reads no clock."""
+    if type(timeout) is not float or not timeout >= 0:
+        Deadline.after(timeout)
+
+
+def reopen_as(cls: type[NamedHandle], name: str, identity: object, how: dict[str, Any]) -> NamedHandle:
+    """Unpickle: open *name* with the access that the pickled handle had, and make sure it is the same object."""
+    handle = cls.open(name, **how)
+    if handle._identity() != identity:
+        handle.close()
+        raise NotFoundError(2, "the object was unlinked, and its name now belongs to another one", name)
+    return handle
