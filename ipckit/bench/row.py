@@ -1,0 +1,104 @@
+"""What a row of the benchmark is: a `Channel` that carries messages one way, or a `Lock`.
+
+To add a primitive, put a file like this one into `ipckit/bench/suite`; the engine derives every measurement from it.
+The objects are made in the orchestrating process and pickled to two fresh interpreters, as arguments of
+`multiprocessing.Process`:
+
+>>> from ipckit import SpscRing
+>>> class SmallRing(Channel):
+...     name = "my row"
+...     about = "one line about it"
+...
+...     def __init__(self, size):
+...         self.ring = SpscRing.create(capacity=2 * size)
+...
+...     def sender(self, _size):
+...         return self.ring.send
+...
+...     def receiver(self, _size):
+...         return self.ring.receive
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ipckit.bench.quantity import HANDOFF, PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP, Quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Row:
+    """A name, a line about it, and the life of its objects in the orchestrating process.
+
+    The objects are attributes: what an attribute pickles to is all that the two processes share.
+    """
+
+    name: ClassVar[str] = ""
+    about: ClassVar[str] = ""
+    family: ClassVar[str] = ""
+    """Rows of one family share a colour in the plots."""
+    measures: ClassVar[tuple[Quantity, ...]] = ()
+
+    def opened(self) -> None:
+        """Both processes have the objects: unlink their names, so that not even SIGKILL leaves anything behind."""
+        from ipckit._handle import NamedHandle  # not at the top: the measuring processes start without it
+
+        for thing in vars(self).values():
+            if isinstance(thing, NamedHandle) and thing.name:
+                thing.unlink()
+
+    def close(self) -> None:
+        """Let go of the objects, and destroy what is still named; called on every way out.
+
+        Here: close every attribute that can be closed. A handle is made with ``unlink_on_close=True`` for this.
+        """
+        for thing in vars(self).values():
+            if close := getattr(thing, "close", None):
+                close()
+
+
+class Channel(Row):
+    """Messages, or bare wake-ups, from one process to one other; for a round trip the engine makes two of them."""
+
+    measures: ClassVar[tuple[Quantity, ...]] = (THROUGHPUT, ROUNDTRIP, WAKEUP)
+    batch: ClassVar[int] = 1
+    """How many messages one call carries; above 1, the sender takes and the receiver returns a list."""
+    payload: ClassVar[bool] = True
+    """Whether a message has content; without, one size stands for all."""
+
+    def __init__(self, size: int, /) -> None:
+        """Make the objects, in the orchestrating process, for messages of at most *size* bytes."""
+        raise NotImplementedError
+
+    def refuses(self, size: int, /) -> str | None:
+        """Why messages of *size* bytes can't be carried; None if they can."""
+        del size
+        return None
+
+    def sender(self, size: int, /) -> Callable[[Any], object]:
+        """The callable that sends, in the sending process; it is timed, so wrap nothing round it without need."""
+        raise NotImplementedError
+
+    def receiver(self, size: int, /) -> Callable[[], Any]:
+        """The callable that receives, in the receiving process."""
+        raise NotImplementedError
+
+    def data(self, received: Any, /) -> Any:
+        """The content within what the receiver's callable returned."""
+        return received
+
+
+class Lock(Row):
+    """A lock that two processes contend for."""
+
+    measures: ClassVar[tuple[Quantity, ...]] = (PAIR, HANDOFF)
+
+    def __init__(self) -> None:
+        """Make the lock, unlocked, in the orchestrating process."""
+        raise NotImplementedError
+
+    def calls(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        """The callables that acquire, waiting as long as it takes, and release."""
+        raise NotImplementedError

@@ -1,0 +1,40 @@
+"""How much to measure, and the two usual choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOMINAL_SIZE = 64  # bytes: about a small request
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much to measure."""
+
+    sizes: tuple[int, ...] = (8, 64, 1024, 65536, 1 << 20)
+    roundtrip_sizes: tuple[int, ...] | None = None
+    """None: all `sizes`."""
+    placement: str | None = None
+    """"same", "cross", "free", or None for "cross" where there are two CPUs."""
+    repeats: int = 11
+    seconds: float = 0.05
+    """For one figure of one repeat."""
+    wakeups: int = 100
+    """How many wake-ups of one repeat."""
+    limit: float = 10.0
+    """Seconds after which a measurement is given up."""
+    budget: float | None = None
+    """Seconds for the whole run: no further repeat is begun that would not fit; three are made in any case."""
+
+
+FULL = Settings()
+QUICK = Settings(sizes=(8, 64, 1024, 65536), roundtrip_sizes=(64,), seconds=0.02, limit=5.0, budget=50.0)
+
+
+def nominal(sizes: Iterable[int]) -> int:
+    """The size in the middle of the interest: the one nearest to 64 bytes."""
+    return min(sizes, key=lambda size: (abs(size - NOMINAL_SIZE), size))

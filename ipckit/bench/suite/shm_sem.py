@@ -1,0 +1,60 @@
+"""Shared memory with semaphores: the bounded buffer of the textbooks, shm_overview(7) and sem_overview(7)."""
+
+# ruff: noqa: D102  # the methods do what ipckit.bench.row says of them
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from ipckit.bench.row import Channel
+from ipckit.posix.semaphore import Semaphore
+from ipckit.posix.shm import SharedMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SLOTS = 8
+HEADER = 8  # bytes, for the length
+
+
+class ShmSemaphores(Channel):
+    """One semaphore counts the filled slots and one the free ones."""
+
+    name = "shm + semaphores"
+    about = f"ipckit.posix.SharedMemory of {SLOTS} slots, and two posix.Semaphore that count the filled and the free"
+    family = "shared memory"
+
+    def __init__(self, size: int, /) -> None:
+        self.stride = HEADER + size
+        self.memory = SharedMemory.create(size=SLOTS * self.stride, unlink_on_close=True)
+        self.filled = Semaphore.create(value=0, unlink_on_close=True)
+        self.free = Semaphore.create(value=SLOTS, unlink_on_close=True)
+
+    def _slots(self) -> Iterator[int]:
+        # From the first slot anew: all that was sent before has been received.
+        return cycle(range(0, SLOTS * self.stride, self.stride))
+
+    def sender(self, _size: int, /) -> Callable[[Any], object]:
+        memory, slots, acquire, release = self.memory.buf, self._slots(), self.free.acquire, self.filled.release
+
+        def send(data: bytes) -> None:
+            acquire()
+            start = next(slots) + HEADER
+            memory[start - HEADER : start] = len(data).to_bytes(HEADER, "little")
+            memory[start : start + len(data)] = data
+            release()
+
+        return send
+
+    def receiver(self, _size: int, /) -> Callable[[], Any]:
+        memory, slots, acquire, release = self.memory.buf, self._slots(), self.filled.acquire, self.free.release
+
+        def receive() -> bytes:
+            acquire()
+            start = next(slots) + HEADER
+            data = bytes(memory[start : start + int.from_bytes(memory[start - HEADER : start], "little")])
+            release()
+            return data
+
+        return receive

@@ -1,0 +1,152 @@
+"""One visit to one row: make its objects, start the two processes, take one sample for each of its cells."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ipckit.bench.measurements import latencies
+from ipckit.bench.pair import Pair, interrupts_held_back
+from ipckit.bench.quantity import PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP
+from ipckit.bench.row import Channel, Lock
+from ipckit.bench.settings import nominal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipckit.bench.placement import Placement
+    from ipckit.bench.report import Cell
+    from ipckit.bench.row import Row
+    from ipckit.bench.settings import Settings
+
+LEAST = 16  # operations behind one sample, however slow they are
+LEAST_TRIPS = 1000  # with fewer there is no p99.9
+PATIENCE = 5.0  # times the asked for seconds, for those
+RUNS = 3  # of one-way throughput for one sample, the fastest of which counts
+GROWTH = 8  # from one trial to the next, while the pace is not known
+
+
+class Visitor:
+    """Takes the samples, and remembers each cell's pace, so that later repeats need no trials."""
+
+    def __init__(self, settings: Settings, placement: Placement) -> None:
+        self._settings = settings
+        self._placement = placement
+        self._paces: dict[int, float] = {}
+
+    def measure(self, row: type[Row], cells: list[Cell]) -> None:
+        """Add a sample to each of *cells*, and take it from the list when it is done or known to be impossible.
+
+        An exception is about the first cell that is still in the list.
+        """
+        with ExitStack() as stack:
+            with interrupts_held_back():
+                made = self._make(row, stack)
+            if isinstance(made[0], Channel):
+                for cell in cells:
+                    cell.reason = made[0].refuses(self._size(cell)) or ""
+                cells[:] = [cell for cell in cells if not cell.reason]
+            if not cells:
+                return
+            with Pair(tuple(made), self._placement, limit=self._settings.limit) as pair:
+                for thing in made:
+                    thing.opened()
+                while cells:
+                    values, count = self._sample(pair, row, cells[0])
+                    cell = cells.pop(0)
+                    for name, value in values.items():
+                        cell.samples.setdefault(name, []).append(value)
+                    cell.counts.append(count)
+
+    def _make(self, row: type[Row], stack: ExitStack) -> list[Row]:
+        made: list[Row] = []
+        count = 2 if ROUNDTRIP in row.measures else 1
+        for _ in range(count):
+            if issubclass(row, Channel):
+                made.append(row(max(self._settings.sizes)))
+            elif issubclass(row, Lock):
+                made.append(row())
+            else:
+                raise TypeError(f"{row.__name__} is neither a Channel nor a Lock")
+            stack.callback(_close, made[-1])
+        return made
+
+    def _size(self, cell: Cell) -> int:
+        return nominal(self._settings.sizes) if cell.size is None else cell.size
+
+    def _sample(self, pair: Pair, row: type[Row], cell: Cell) -> tuple[dict[str, float], int]:
+        """One sample, and how many operations are behind it."""
+        size = self._size(cell)
+        if cell.quantity is THROUGHPUT:
+            assert issubclass(row, Channel)
+            return self._throughput(pair, cell, size, row.batch)
+        if cell.quantity is ROUNDTRIP:
+            return self._roundtrip(pair, cell, size)
+        if cell.quantity is PAIR:
+
+            def pace(count: int) -> float:
+                nanoseconds: int = pair.ask("pair", count)[0]
+                return nanoseconds / count
+
+            count = self._count(cell, pace)
+            return {"pair": pace(count)}, count
+        wakeups = self._settings.wakeups
+        arguments = (size, wakeups) if cell.quantity is WAKEUP else (wakeups,)
+        begun, ended = pair.ask(cell.quantity.key, *arguments)
+        return latencies(begun, ended), wakeups
+
+    def _throughput(self, pair: Pair, cell: Cell, size: int, batch: int) -> tuple[dict[str, float], int]:
+        def pace(count: int) -> float:
+            start, end = pair.ask("throughput", size, count)
+            return float(end - start) / count
+
+        pair.ask("check", size)
+        count = self._count(cell, pace, step=batch, share=RUNS)
+        paces = [pace(count) for _ in range(RUNS)]
+        self._remember(cell, max(paces))
+        # Others on the machine can only slow a run down, and a short one escapes them now and then.
+        return {"rate": 1e9 / min(paces)}, count
+
+    def _roundtrip(self, pair: Pair, cell: Cell, size: int) -> tuple[dict[str, float], int]:
+        def pace(count: int) -> float:
+            _, nanoseconds = pair.ask("roundtrip", size, count)[0]
+            return float(nanoseconds / count)
+
+        count = self._count(cell, pace, least=LEAST_TRIPS)
+        values, nanoseconds = pair.ask("roundtrip", size, count)[0]
+        self._remember(cell, nanoseconds / count)
+        return values, count
+
+    def _count(
+        self, cell: Cell, pace: Callable[[int], float], *, step: int = 1, least: int = LEAST, share: int = 1
+    ) -> int:
+        """How many operations fill the asked for seconds, a multiple of *step*; by trial where the pace is not known.
+
+        Args:
+            pace: nanoseconds for each operation, where so many are made.
+            step: how many go together.
+            least: no fewer, unless that took `PATIENCE` times too long.
+            share: into how many parts the seconds are divided.
+        """
+        wanted = self._settings.seconds * 1e9 / share
+        if id(cell) not in self._paces:
+            trial = LEAST * step
+            while True:
+                self._remember(cell, taken := pace(trial))
+                if trial * taken * GROWTH > wanted:
+                    break
+                trial *= GROWTH
+            # The early trials were cold; the last one is what counts.
+            self._paces[id(cell)] = taken
+        each = self._paces[id(cell)]
+        count = max(wanted / each, min(least, PATIENCE * wanted / each), LEAST)
+        return max(2, round(count / step)) * step
+
+    def _remember(self, cell: Cell, pace: float) -> None:
+        # The slowest counts: a row that is fast in one repeat and slow in the next must not take minutes.
+        self._paces[id(cell)] = max(pace, self._paces.get(id(cell), 0.0))
+
+
+def _close(thing: Row) -> None:
+    with interrupts_held_back():
+        thing.close()

@@ -1,0 +1,70 @@
+"""Commands, exit statuses and signals, the same for every command.
+
+========  ======================================================
+status    meaning
+========  ======================================================
+0         done
+1         it failed; one sentence on stderr says why
+2         wrong usage, or an extra is not installed
+130, 143  ended by Ctrl-C or SIGTERM, after printing what there is
+========  ======================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import ipckit
+from ipckit.cli import bench
+from ipckit.cli.failure import Failure
+from ipckit.errors import IPCError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+COMMANDS = (bench,)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """What `ipckit.cli.main` does."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")  # an ASCII terminal gets "?" for "µ", not a traceback
+    parsed = parser().parse_args(arguments)
+    ended: list[int] = []
+
+    def end(signum: int, _frame: FrameType | None) -> NoReturn:
+        ended.append(signum)
+        raise KeyboardInterrupt
+
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, end)
+    try:
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:  # `ipckit ... | head`: whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
+        status = 0
+    except Failure as failure:
+        print(f"ipckit: {failure}", file=sys.stderr)
+        status = failure.status
+    except (IPCError, OSError) as error:
+        print(f"ipckit: {error}", file=sys.stderr)
+        status = 1
+    return 128 + ended[0] if ended else status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(prog="ipckit", description="Inter-process communication on Linux.")
+    top.add_argument("--version", action="version", version=f"ipckit {ipckit.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return top

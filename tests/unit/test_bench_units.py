@@ -1,0 +1,44 @@
+"""Sizes, rates and times as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipckit.bench.units import digits, factor_text, parse_size, rate_text, size_text, time_text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("8", 8), ("64 B", 64), ("1k", 1024), ("64KiB", 65536), ("1M", 1 << 20), (" 2kb ", 2048), ("1g", 1 << 30)],
+)
+def test_sizes_are_read(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5k", "k", "2g", "8 bytes", "1t"])
+def test_other_sizes_are_refused_with_a_reason(text):
+    with pytest.raises(ValueError, match="a size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(("size", "text"), [(8, "8 B"), (1024, "1 KiB"), (1500, "1500 B"), (3 << 20, "3 MiB")])
+def test_sizes_are_written_exactly(size, text):
+    assert size_text(size) == text
+    assert parse_size(text) == size
+
+
+def test_three_digits():
+    values = (0, 0.0412, 0.412, 1.017, 9.996, 62.34, 62.35, 99.96, 412.4, 4150)
+    assert [digits(value) for value in values] == [
+        "0", "0.0412", "0.412", "1.02", "10.00", "62.3", "62.4", "100.0", "412", "4150",
+    ]  # fmt: skip
+
+
+def test_rates_and_times_have_a_unit():
+    assert [rate_text(rate) for rate in (950, 999.9, 41_700, 5_610_000, 2e9)] == [
+        "950", "1.00 k", "41.7 k", "5.61 M", "2.00 G",
+    ]  # fmt: skip
+    assert [time_text(ns) for ns in (48.2, 1017, 62_300, 3.4e6, 2e9)] == [
+        "48.2 ns", "1.02 µs", "62.3 µs", "3.40 ms", "2.00 s",
+    ]  # fmt: skip
+    assert [factor_text(factor) for factor in (1.0, 0.0341, 19.34)] == ["1x", "0.034x", "19.3x"]
