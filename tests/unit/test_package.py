@@ -1,0 +1,129 @@
+"""The package as its users see it: names, version, types, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ipckit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(ipckit.__file__).parent
+OPTIONAL = {"rich", "matplotlib", "numpy"}
+
+
+def module_names() -> list[str]:
+    return [
+        "ipckit",
+        *(m.name for m in pkgutil.walk_packages(ipckit.__path__, "ipckit.") if not m.name.endswith("_main")),
+    ]
+
+
+MODULE_NAMES = [name for name in module_names() if not name.rpartition(".")[2].startswith("_native")]
+PUBLIC = [name for name in MODULE_NAMES if "._" not in name]
+
+
+def load(name: str) -> Any:
+    """The module, or None where it belongs to an extra that is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name in OPTIONAL:
+            return None
+        raise
+
+
+MODULES = {name: module for name in MODULE_NAMES if (module := load(name))}
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert len(MODULES) > 40
+    sources = {name: module for name, module in MODULES.items() if module.__file__.endswith(".py")}
+    assert [name for name, module in sources.items() if not module.__doc__] == []
+
+
+def test_every_name_of_all_resolves_and_is_shown() -> None:
+    for name in PUBLIC:
+        if name in MODULES:
+            names = getattr(MODULES[name], "__all__", [])
+            assert len(set(names)) == len(names), name
+            assert [public for public in names if not hasattr(MODULES[name], public)] == [], name
+            assert set(names) <= set(dir(MODULES[name])), name
+
+
+def test_no_function_or_class_of_a_package_has_the_name_of_a_module_of_it() -> None:
+    """Or the import of that module would put it in the place of the function."""
+    clashes = []
+    for init in ROOT.rglob("__init__.py"):
+        modules = {module.name for module in pkgutil.iter_modules([str(init.parent)])}
+        defined = (
+            node for node in ast.parse(init.read_text()).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        )
+        clashes += [f"{init.parent.name}.{node.name}" for node in defined if node.name in modules]
+    assert clashes == []
+
+
+def test_everyday_names_are_there() -> None:
+    assert {"EventFd", "Fifo", "Pipe", "SpscRing", "errors", "features", "posix", "sockets"} <= set(ipckit.__all__)
+    assert set(ipckit.__all__) <= set(dir(ipckit))
+    with pytest.raises(AttributeError, match="module 'ipckit' has no attribute 'Nothing'"):
+        ipckit.Nothing  # noqa: B018
+
+
+def test_names_are_the_classes_themselves() -> None:
+    from ipckit.pipe import Pipe
+    from ipckit.ring.spsc import SpscRing
+
+    assert ipckit.Pipe is Pipe
+    assert ipckit.SpscRing is SpscRing
+
+
+def test_types_are_shipped() -> None:
+    assert (ROOT / "py.typed").is_file()
+    for extension in ROOT.glob("*.so"):
+        stub = extension.with_name(extension.name.split(".")[0] + ".pyi")
+        assert stub.is_file(), f"{extension.name} has no stub"
+
+
+def test_version_is_the_one_of_the_metadata() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", ipckit.__version__)
+    project = ROOT.parent / "pyproject.toml"
+    try:
+        installed = importlib.metadata.version("ipckit")
+    except importlib.metadata.PackageNotFoundError:
+        installed = None
+    assert project.is_file() or installed, "neither installed nor in its source tree"
+    if installed:
+        assert installed == ipckit.__version__
+    if project.is_file():
+        assert f'version = "{ipckit.__version__}"' in project.read_text()
+
+
+def public_classes() -> Iterator[type[Any]]:
+    for name in PUBLIC:
+        for public, value in vars(MODULES.get(name, ipckit)).items():
+            if inspect.isclass(value) and value.__module__ == name and not public.startswith("_"):
+                yield value
+
+
+def test_every_public_class_and_method_has_a_docstring() -> None:
+    classes = list(public_classes())
+    assert len(classes) > 20
+    bare = []
+    for cls in classes:
+        bare += [] if cls.__dict__.get("__doc__") else [cls.__qualname__]
+        for name, member in vars(cls).items():
+            public = not name.startswith("_")
+            if public and (inspect.isfunction(member) or isinstance(member, (classmethod, staticmethod, property))):
+                bare += [] if inspect.getdoc(getattr(cls, name)) else [f"{cls.__qualname__}.{name}"]
+    assert bare == []
