@@ -9,7 +9,8 @@
 
 #define ROLES 2
 #define TAKE_TRIES 10000 /* yields: some ten milliseconds */
-#define SPINS_PER_CLOCK 64 /* a look at the clock costs as much as a few PAUSE */
+#define LOOKS_PER_CLOCK 64   /* the clock costs as much as a few looks */
+#define PAUSES_WHEN_FULL 400 /* some 10 microseconds */
 
 static uint64_t record_size(uint64_t length)
 {
@@ -449,6 +450,7 @@ static int spin(struct ipk_spsc *ring, const struct waiting *w, int64_t now, int
 {
 	struct ipk_spsc_side *side = &ring->side[w->role];
 	int64_t budget, end;
+	int looks, pauses;
 
 	note_cpu(w->mine);
 	/* relaxed: a hint */
@@ -457,16 +459,17 @@ static int spin(struct ipk_spsc *ring, const struct waiting *w, int64_t now, int
 	if (budget == 0)
 		return 0;
 	end = budget < until - now ? now + budget : until;
+	/* To look at the consumer's line again and again would slow the consumer, and then there is room for one message. */
+	looks = w->role == IPK_SPSC_PRODUCER ? 1 : LOOKS_PER_CLOCK;
+	pauses = w->role == IPK_SPSC_PRODUCER ? PAUSES_WHEN_FULL : 1;
 	do {
-		for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+		for (int look = 0; look < looks; look++) {
 			if (ready(ring, w, 0)) {
 				ipk_spin_hit(&side->spin);
 				return 1;
 			}
-			ipk_relax();
-			if (w->role == IPK_SPSC_PRODUCER && (i & 7) == 0)
-				for (int pause = 0; pause < 8; pause++)
-					ipk_relax(); /* to hammer the consumer's line would slow the consumer */
+			for (int pause = 0; pause < pauses; pause++)
+				ipk_relax();
 		}
 	} while (ipk_monotonic_ns() < end);
 	ipk_spin_missed(&side->spin);
