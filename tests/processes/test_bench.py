@@ -93,7 +93,7 @@ def odd_rows(tmp_path):
 @contextmanager
 def started(*arguments, **environment):
     process = subprocess.Popen(
-        [sys.executable, "-m", "ipckit.cli", "bench", *arguments],
+        [sys.executable, "-m", "ipckit", "bench", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -166,7 +166,7 @@ def test_the_placement_is_the_one_asked_for(placement):
 def test_on_one_cpu_cross_says_why_it_is_not():
     cpu = min(os.sched_getaffinity(0))
     done = subprocess.run(
-        ["taskset", "-c", str(cpu), sys.executable, "-m", "ipckit.cli", "bench", *TINY, "--only", "mp.Lock",
+        ["taskset", "-c", str(cpu), sys.executable, "-m", "ipckit", "bench", *TINY, "--only", "mp.Lock",
          "--placement", "cross"],
         cwd=ROOT, capture_output=True, text=True, timeout=50, check=True,
     )  # fmt: skip
@@ -269,7 +269,7 @@ def test_a_killed_run_leaves_no_process(odd_rows):
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     process = subprocess.run(
-        f"{sys.executable} -m ipckit.cli bench {' '.join(TINY)} --only mp.Lock | head -n 1; echo ${{PIPESTATUS[0]}}",
+        f"{sys.executable} -m ipckit bench {' '.join(TINY)} --only mp.Lock | head -n 1; echo ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=50, check=True,
     )  # fmt: skip
     first, status = process.stdout.splitlines()

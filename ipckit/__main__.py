@@ -1,4 +1,4 @@
-"""`python -m ipckit.cli` is `ipckit`."""
+"""`python -m ipckit` is `ipckit`."""
 
 from __future__ import annotations
 
