@@ -1,0 +1,92 @@
+# Two commands matter: `make bench` and `make test`. Nothing needs to be installed beforehand but Python, gcc and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+ARGS ?=
+REPEATS ?= 50
+
+CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.c) native/build_ffi.py setup.py
+BUILT := build/built
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test build check lint types test-c stress asan tsan mutate repeat docs wheel fix clean distclean
+
+help: ## this list
+	@echo "ipckit: inter-process communication on Linux"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || \
+		sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
+	@echo
+	@echo "make bench ARGS='--quick --only pipe,spsc' passes arguments on; PYTHON=python3.12 chooses an interpreter"
+
+bench: build ## compare every primitive on this machine: table, results/bench.json and results/bench.html
+	@mkdir -p results
+	$(BIN)/ipckit bench --json results/bench.json --html results/bench.html $(ARGS)
+
+test: build ## the tests (about three minutes)
+	$(BIN)/python -m pytest -m 'not stress' $(ARGS)
+
+build: $(BUILT) ## the virtual environment and the C core
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("ipckit needs Python 3.10 or later, and $(PYTHON) is " + sys.version.split()[0] + \
+		": try make PYTHON=python3.12") if sys.version_info < (3, 10) else None'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) lacks venv; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(BUILT): $(READY) $(CORE)
+	$(BIN)/python setup.py -q build_ext --inplace
+	@mkdir -p $(@D)
+	@touch $@
+
+check: lint types test ## what CI runs: lint, types, C warnings as errors, layering, tests, examples of the documents
+
+lint: build ## format and lint, Python and C
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python native/build_stubs.py --check
+	$(MAKE) -C native lint
+
+types: build ## mypy --strict
+	$(BIN)/mypy
+
+test-c: ## the C core's tests, without Python
+	$(MAKE) -C native test kill
+
+asan: ## the C core's tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(MAKE) -C native asan
+
+tsan: ## the C core's tests under ThreadSanitizer
+	$(MAKE) -C native tsan
+
+mutate: ## weaken each memory order of the C core in turn; a test must fail
+	$(MAKE) -C native mutate
+
+stress: build ## kill storms and soaks, and the whole suite again and again (REPEATS=50)
+	$(MAKE) -C native storm
+	$(BIN)/python -m pytest -m stress $(ARGS)
+	$(MAKE) repeat
+
+repeat: build ## the suite REPEATS times over: no flake
+	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \
+		$(BIN)/python -m pytest -q -x -m 'not stress and not slow' || exit 1; done
+
+wheel: build ## sdist and wheel, in dist/
+	$(BIN)/python -m build
+
+fix: build ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## what was built
+	rm -rf build dist results *.egg-info ipckit/*.so
+	$(MAKE) -C native clean
+
+distclean: clean ## and the virtual environment
+	rm -rf $(VENV)
