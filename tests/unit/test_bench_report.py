@@ -17,6 +17,7 @@ from ipckit.bench.report import Cell, Report, ReportError
 from ipckit.bench.sheets import NOTHING, reasons, sheets
 from ipckit.bench.spreadsheet import to_csv
 from ipckit.bench.terminal import print_report
+from ipckit.testing import Spawn
 
 ENVIRONMENT = {
     "date": "2026-01-01T00:00:00+00:00",
@@ -57,9 +58,9 @@ def make_report() -> Report:
     return report
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fonts() -> None:
-    to_html(make_report())  # matplotlib opens its fonts at the first plot, and keeps them
+def page_of(report: str) -> str:
+    """In a child: matplotlib keeps its fonts open, and a thread, for as long as the process lives."""
+    return to_html(Report.from_json(report))
 
 
 def test_json_holds_everything_and_comes_back():
@@ -136,12 +137,12 @@ def test_the_printed_report_is_plain_and_fits_eighty_columns(monkeypatch):
     assert printed.rstrip().endswith("mp.Lock: 41.0 ns")
 
 
-def test_an_empty_report_prints_and_makes_a_page():
+def test_an_empty_report_prints_and_makes_a_page(spawn: Spawn):
     report = Report(environment=dict(ENVIRONMENT), settings={"placement_text": "free"}, interrupted=True)
     text = io.StringIO()
     print_report(report, text)
     assert "Interrupted" in text.getvalue()
-    assert "Interrupted" in to_html(report)
+    assert "Interrupted" in spawn(page_of, report.to_json()).result()
 
 
 class _Page(HTMLParser):
@@ -162,8 +163,8 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere():
-    html = to_html(make_report())
+def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(spawn: Spawn) -> None:
+    html = spawn(page_of, make_report().to_json()).result()
     page = _Page()
     page.feed(html)
     assert page.open == []
