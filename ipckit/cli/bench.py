@@ -104,6 +104,8 @@ def _write(report: Report, arguments: argparse.Namespace) -> None:
         sys.stdout.write(to_stdout[0](report))
     else:
         print_report(report, sys.stdout)
+    if written := [path for path, _ in forms if path and path != "-"]:
+        print(f"Written: {', '.join(written)}", file=sys.stderr)
 
 
 def _compare(old: Report, new: Report, *, force: bool) -> int:

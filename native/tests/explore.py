@@ -1,6 +1,6 @@
 """Every interleaving of the ring's sleep and wake protocol (protocol.py), with a crash allowed at every step.
 
-A producer and a consumer run the memory operations of src/spsc.c, in its order, each with its memory order, on a
+A producer and a consumer run the memory operations of src/spsc*.c, in its order, each with its memory order, on a
 machine with a store buffer per process. It is what neither x86 nor ThreadSanitizer can show: a store that is not
 seq_cst may stay in the buffer while later loads read memory; a seq_cst load waits until the seq_cst stores before it
 have left (the rule of AArch64's stlr and ldar; x86 has it by its locked stores); a relaxed store may overtake others;

@@ -24,7 +24,7 @@ import explore
 from protocol import OPERATIONS
 
 NATIVE = Path(__file__).resolve().parent.parent
-SOURCES = ["spsc.c", "segment.c", "participant.c"]
+SOURCES = ["spsc.c", "spsc_side.h", "spsc_copy.c", "spsc_wait.c", "segment.c", "participant.c"]
 HELPERS = ["tests/support.c", "tests/test_threads.c"]
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-pthread", "-fsanitize=thread"]
 TRIES = 3  # a schedule that shows the race may not come at once
@@ -146,6 +146,12 @@ class Workshop:
         fixed = subprocess.run(["setarch", "-R", "true"], check=False, capture_output=True).returncode == 0
         self.prefix = ["setarch", "-R"] if fixed else []
 
+    def compile_users(self, source: str) -> None:
+        """Compile a changed source file, or all that include a changed header."""
+        users = [source] if source.endswith(".c") else [c for c in self.objects if c.startswith("src/spsc")]
+        for user in users:
+            self.compile(user)
+
     def compile(self, source: str) -> Path:
         """Compile one file of the copy."""
         output = self.directory / (source.replace("/", "-") + ".o")
@@ -175,11 +181,11 @@ class Workshop:
         word = f"memory_order_{o.order}"
         path.write_text(text[: o.start] + f"memory_order_{mutant.order}" + text[o.start + len(word) :])
         try:
-            self.compile(f"src/{o.source}")
+            self.compile_users(f"src/{o.source}")
             return all(self.survives() for _ in range(TRIES))
         finally:
             path.write_text(text)
-            self.compile(f"src/{o.source}")
+            self.compile_users(f"src/{o.source}")
 
 
 def judge(mutant: Mutant, workshop: Workshop) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""The ring's sleep and wake protocol as two programs, operation by operation as in src/spsc.c; explore.py runs them."""
+"""The ring's sleep and wake protocol as two programs, each operation as in src/spsc*.c; explore.py runs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 OPEN, CLOSED = 1, 2
 
-# Operation -> its place in src/spsc.c (function, variable, kind) and its order there.
+# Operation -> its place in src/spsc*.c (function, variable, kind) and its order there.
 OPERATIONS: dict[str, tuple[str, str, str, str]] = {
     "commit.index": ("commit", "tail.position", "store", "seq_cst"),
     "commit.asleep": ("commit", "consumer_sleep.asleep", "load", "seq_cst"),
