@@ -20,7 +20,7 @@ class Settings:
     """None: all `sizes`."""
     placement: str | None = None
     """"same", "cross", "free", or None for "cross" where there are two CPUs."""
-    repeats: int = 11
+    repeats: int = 15
     seconds: float = 0.05
     """For one figure of one repeat."""
     wakeups: int = 100
@@ -32,7 +32,7 @@ class Settings:
 
 
 FULL = Settings()
-QUICK = Settings(sizes=(8, 64, 1024, 65536), roundtrip_sizes=(64,), seconds=0.02, limit=5.0, budget=50.0)
+QUICK = Settings(sizes=(8, 64, 1024, 65536), roundtrip_sizes=(64,), repeats=9, seconds=0.02, limit=5.0, budget=50.0)
 
 
 def nominal(sizes: Iterable[int]) -> int:

@@ -124,7 +124,7 @@ def test_a_small_run_prints_a_table_and_writes_everything(tmp_path):
         *TINY, "--only", "mp.Pipe,posix.MessageQueue,mp.Lock",
         "--json", str(files[0]), "--csv", str(files[1]), "--html", str(files[2]),
     )  # fmt: skip
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, f"Written: {', '.join(map(str, files))}\n")
     assert "\x1b" not in out
     assert "One-way throughput" in out
     assert "Which primitive should I use" in out
