@@ -1,4 +1,4 @@
-"""The C core; each call releases the GIL. Written by native/build_stubs.py from the headers of native/include."""
+"""The C core. Written by native/build_stubs.py from the headers of native/include."""
 
 from typing import Any, Final
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from build_ffi import ROOT, blocking, types
+from build_ffi import ROOT, blocking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HEAD = '''"""{docstring} Written by native/build_stubs.py from the headers of native/include."""
+HEAD = '''"""The C core. Written by native/build_stubs.py from the headers of native/include."""
 
 from typing import Any, Final
 
@@ -22,10 +22,6 @@ ffi: Any
 
 class _Lib:
 '''
-MODULES = {
-    "_native": "The C core; each call releases the GIL.",
-    "_native_quick": "The C core; each call keeps the GIL: for calls that cannot block.",
-}
 
 
 def python_type(declared: Any) -> str:
@@ -49,19 +45,15 @@ def body() -> Iterator[str]:
 
 
 def main() -> int:
-    """Write or check both stubs."""
-    assert types()
-    stale = 0
-    lines = "".join(body()) + "\nlib: _Lib\n"
-    for module, docstring in MODULES.items():
-        path = ROOT / "ipckit" / f"{module}.pyi"
-        text = HEAD.format(docstring=docstring) + lines
-        if "--check" not in sys.argv[1:]:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            stale = 1
-            print(f"{path.relative_to(ROOT)} is stale: run python native/build_stubs.py", file=sys.stderr)
-    return stale
+    """Write or check the stub."""
+    path = ROOT / "ipckit" / "_native.pyi"
+    text = HEAD + "".join(body()) + "\nlib: _Lib\n"
+    if "--check" not in sys.argv[1:]:
+        path.write_text(text)
+    elif not path.exists() or path.read_text() != text:
+        print(f"{path.relative_to(ROOT)} is stale: run python native/build_stubs.py", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

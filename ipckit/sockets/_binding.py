@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from ipckit._retry import pause
 from ipckit._wait import Deadline
 from ipckit.errors import SyscallError, syscall_error
+from ipckit.sockets._address import is_path, kernel_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ipckit.sockets._address import Address
 
 _LOCK_SECONDS = 10.0  # whoever has the lock needs it for some microseconds
 
@@ -47,6 +50,19 @@ class Binding(NamedTuple):
             pass
         except OSError as error:
             raise syscall_error(error.errno or errno.EIO, "unlink", self.path) from None
+
+
+def bind(sock: socket.socket, address: Address | None, mode: int) -> Binding | None:
+    """Bind *sock* to a path with the permission bits *mode*, to an abstract name, or to one that the kernel chooses.
+
+    Returns:
+        What unlinks the path; None for a name that goes by itself.
+    """
+    raw = b"" if address is None else kernel_address(address)
+    if raw and is_path(raw):
+        return bind_path(sock, raw, mode)
+    bind_abstract(sock, raw)
+    return None
 
 
 def bind_path(sock: socket.socket, path: bytes, mode: int) -> Binding:

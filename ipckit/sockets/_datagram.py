@@ -10,9 +10,9 @@ from ipckit._framing import too_large
 from ipckit._retry import failure
 from ipckit._wait import Deadline
 from ipckit.errors import IPCError
-from ipckit.sockets._address import is_path, kernel_address
+from ipckit.sockets._address import kernel_address
 from ipckit.sockets._base import SEND_NOW, connect, new_pair, new_socket
-from ipckit.sockets._binding import bind_abstract, bind_path
+from ipckit.sockets._binding import bind, bind_abstract
 from ipckit.sockets._message import TAKE, MessageSocket
 
 if TYPE_CHECKING:
@@ -64,14 +64,9 @@ class Datagram(MessageSocket):
         Raises:
             AlreadyExistsError: a live socket, or something else, is there (EADDRINUSE).
         """
-        raw = b"" if address is None else kernel_address(address)
         sock = new_socket(cls._kind)
-        binding = None
         try:
-            if raw and is_path(raw):
-                binding = bind_path(sock, raw, mode)
-            else:
-                bind_abstract(sock, raw)
+            binding = bind(sock, address, mode)
             handle = cls(sock)
         except BaseException:
             sock.close()

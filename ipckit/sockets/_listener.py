@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -10,9 +11,8 @@ from ipckit._handle import descriptor_for_child, received_descriptor
 from ipckit._retry import failure, retry
 from ipckit._wait import Deadline
 from ipckit.errors import IPCError, syscall_error
-from ipckit.sockets._address import is_path, kernel_address
 from ipckit.sockets._base import UnixSocket, new_socket
-from ipckit.sockets._binding import bind_abstract, bind_path
+from ipckit.sockets._binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,18 +107,14 @@ def listen(
     connection: type[ConnectionT], address: Address | None, backlog: int, mode: int, *, unlink_on_close: bool
 ) -> Listener[ConnectionT]:
     """Make a listening socket whose `accept` gives *connection* objects; `Stream.listen` has the details."""
-    raw = b"" if address is None else kernel_address(address)
     sock = new_socket(connection._kind)
     binding = None
     try:
-        if raw and is_path(raw):
-            binding = bind_path(sock, raw, mode)
-        else:
-            bind_abstract(sock, raw)
+        binding = bind(sock, address, mode)
         try:
             sock.listen(backlog)
         except OSError as error:
-            raise syscall_error(error.errno or 5, "listen", raw) from None
+            raise syscall_error(error.errno or errno.EIO, "listen", address) from None
         listener = Listener(sock, connection)
     except BaseException:
         if binding is not None:
