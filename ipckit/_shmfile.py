@@ -64,6 +64,11 @@ def reserve(fd: int, start: int, end: int, subject: object) -> None:
         LimitError: the file system is full (ENOSPC); the file has its old size again.
     """
     try:
+        # In chunks the kernel finds out only when everything is used up, the others' share, too: so ask before.
+        space = os.fstatvfs(fd)
+        free = space.f_bavail * space.f_frsize if space.f_blocks else _memory()  # a tmpfs without a limit says 0
+        if end - start > free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         for offset in range(start, end, _CHUNK):
             os.posix_fallocate(fd, offset, min(_CHUNK, end - offset))
     except BaseException as error:
@@ -96,3 +101,8 @@ def _name_it(fd: int, source: str, path: str, mode: int, subject: str) -> None:
         os.link(source, path, src_dir_fd=fd, follow_symlinks=True)
     except OSError as error:
         raise syscall_error(error.errno or 0, "linkat", subject) from None
+
+
+def _memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

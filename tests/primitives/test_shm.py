@@ -505,3 +505,15 @@ def test_memory_counts_against_no_view_of_an_array(memory: SharedMemory) -> None
     memory.buf[:8] = array.array("Q", [1 << 40]).tobytes()
     with memory.buf[:8].cast("Q") as numbers:
         assert numbers[0] == 1 << 40
+
+
+def test_a_size_beyond_the_memory_is_refused_before_anything_is_taken() -> None:
+    space = os.statvfs("/dev/shm")
+    for size in (1 << 62, space.f_blocks * space.f_frsize + (1 << 30)):
+        with pytest.raises(LimitError) as caught:
+            SharedMemory.create(size=size)
+        assert caught.value.errno == errno.ENOSPC
+    with SharedMemory.create(size=4096, unlink_on_close=True) as memory:
+        with pytest.raises(LimitError):
+            memory.resize(1 << 62)
+        assert memory.size == 4096
