@@ -12,7 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipckit._names import unique_name
-from ipckit.errors import AlreadyExistsError, ClosedError, NotFoundError, syscall_error
+from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, NotFoundError, syscall_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +62,11 @@ class Handle:
     def __del__(self) -> None:
         if getattr(self, "_closed", True):  # closed, or its constructor failed
             return
-        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        self._closed = True
-        self._release_once()
+        try:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        finally:  # the warning may be an exception
+            self._closed = True
+            self._release_once()
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -228,15 +230,31 @@ class NamedHandle(Handle):
             NotFoundError: the name is gone already (ENOENT).
         """
         self.unlink_name(self._name)
+        self._unlinker = 0  # whoever takes the name next keeps it
 
     def close(self) -> None:
-        """Let go of the object in this process; unlink its name only if `create` was told ``unlink_on_close``."""
-        if not self._closed and self._unlinker == os.getpid():
-            try:
+        """Let go of the object in this process; unlink its name only if `create` was told ``unlink_on_close``.
+
+        A name that meanwhile belongs to another object stays.
+        """
+        try:
+            if not self._closed and self._unlinker == os.getpid() and self._is_ours():
                 self.unlink_name(self._name)
-            except NotFoundError:
-                pass
-        super().close()
+        except NotFoundError:
+            pass
+        finally:
+            super().close()
+
+    def _is_ours(self) -> bool:
+        """Whether the name still leads to this object."""
+        try:
+            found = type(self).open(self._name)
+        except AccessError:
+            return True  # made with a mode that shuts out its own maker
+        try:
+            return found._identity() == self._identity()
+        finally:
+            Handle.close(found)
 
     def _identity(self) -> object:
         """What tells this object from another one that has its name later."""

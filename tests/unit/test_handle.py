@@ -312,6 +312,29 @@ def test_unlink_on_close_minds_neither_an_earlier_unlink_nor_a_second_close() ->
         assert os.path.exists(f"/dev/shm{file.name}")
 
 
+def test_unlink_on_close_spares_the_next_owner_of_the_name() -> None:
+    mine = File.create(unlink_on_close=True)
+    os.rename(f"/dev/shm{mine.name}", f"/dev/shm{mine.name}-aside")
+    with File.create(mine.name, unlink_on_close=True):
+        mine.close()
+        assert os.path.exists(f"/dev/shm{mine.name}")
+    os.unlink(f"/dev/shm{mine.name}-aside")
+
+
+def test_a_warning_that_is_an_error_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    unraised: list[type[BaseException] | None] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: unraised.append(what.exc_type))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        handle = FdHandle(os.open(os.devnull, os.O_RDONLY))
+        fd = handle.fileno()
+        del handle
+        gc.collect()
+    assert unraised == [ResourceWarning]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
 def fork_and_close() -> tuple[int, bool]:
     with File.create(unlink_on_close=True) as file:
         pid = os.fork()
