@@ -15,7 +15,7 @@ from ipckit._native_quick import lib as quick
 # Copying this many bytes takes longer than to hand the GIL over and get it back. lane.c has the same number.
 RELEASE_GIL_ABOVE = 65536
 _EAGAIN = -errno.EAGAIN
-_AGAIN = (0, _EAGAIN, -errno.EINTR)  # after a wait: it is worth a try, a slice is over, a signal handler ran
+AGAIN = (0, _EAGAIN, -errno.EINTR)  # after a wait: it is worth a try, a slice is over, a signal handler ran
 _BATCH = 64  # messages for one call of the core; lane.c has the same number
 _END_LOAN = (quick.ipk_spsc_release, quick.ipk_spsc_return_loan)
 
@@ -36,7 +36,7 @@ class Lane(Protocol):
         """Remove and return the oldest message, or -errno."""
 
     def try_send_many(self, messages: list[bytes], first: int, /) -> int:
-        """Append messages from index *first* on; how many, or -errno."""
+        """Append messages from index *first* on, a batch at the most; how many, or -errno."""
 
     def try_receive_many(self, n: int, /) -> list[bytes] | int:
         """Remove and return 1 to *n* messages, or -errno."""
@@ -55,14 +55,14 @@ class CffiLane:
     def send(self, message: bytes, deadline_ns: int, /) -> int:
         while (rc := self.try_send(message)) == _EAGAIN:
             rc = lib.ipk_spsc_wait_room(self._ring, len(message), deadline_ns)
-            if rc not in _AGAIN:
+            if rc not in AGAIN:
                 break
         return rc
 
     def receive(self, deadline_ns: int, /) -> bytes | int:
         while (message := self.try_receive()) == _EAGAIN:
             rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
-            if rc not in _AGAIN:
+            if rc not in AGAIN:
                 return rc
         return message
 
@@ -76,18 +76,13 @@ class CffiLane:
         return batch if isinstance(batch, int) else batch[0]
 
     def try_send_many(self, messages: list[bytes], first: int, /) -> int:
-        sent = 0
-        while batch := messages[first + sent : first + sent + _BATCH]:
-            slices = ffi.new("struct ipk_slice[]", len(batch))
-            for at, message in enumerate(batch):
-                slices[at].data = ffi.from_buffer(message)  # the list keeps the bytes
-                slices[at].length = len(message)
-            count: int = quick.ipk_spsc_try_send_many(self._ring, slices, len(batch))
-            if count < 0:
-                return sent or count
-            sent += count
-            if count < len(batch):
-                break
+        batch = messages[first : first + _BATCH]
+        slices = ffi.new("struct ipk_slice[]", len(batch))
+        for at, message in enumerate(batch):
+            slices[at].data = ffi.from_buffer(message)  # the list keeps the bytes
+            slices[at].length = len(message)
+        core = lib if sum(map(len, batch)) > RELEASE_GIL_ABOVE else quick
+        sent: int = core.ipk_spsc_try_send_many(self._ring, slices, len(batch))
         return sent
 
     def try_receive_many(self, n: int, /) -> list[bytes] | int:

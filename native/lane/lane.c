@@ -189,34 +189,37 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 	return lent < 0 ? PyLong_FromLongLong(lent) : take_lent(ring, lent);
 }
 
-/* try_send_many(messages: list[bytes], first: int) -> how many from the first on, or -errno */
+/* try_send_many(messages: list[bytes], first: int) -> how many from the first on, a batch at the most, or -errno */
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
+	struct ipk_spsc *ring = as_lane(self)->ring;
 	struct ipk_slice slices[BATCH];
 	PyObject *messages;
-	Py_ssize_t first, at, count;
-	int64_t sent = 0;
+	Py_ssize_t first, count = 0, bytes = 0;
+	int64_t sent;
 
 	if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &messages, &first))
 		return NULL;
-	for (at = first; at < PyList_Size(messages); at += count) {
-		for (count = 0; count < BATCH && at + count < PyList_Size(messages); count++) {
-			PyObject *message = PyList_GetItem(messages, at + count);
-			Py_ssize_t length;
-			char *data;
+	for (; count < BATCH && first + count < PyList_Size(messages); count++) {
+		PyObject *message = PyList_GetItem(messages, first + count);
+		Py_ssize_t length;
+		char *data;
 
-			if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
-				return NULL;
-			slices[count].data = data;
-			slices[count].length = (uint64_t)length;
-		}
-		sent = ipk_spsc_try_send_many(as_lane(self)->ring, slices, (uint32_t)count);
-		if (sent < count) {
-			at += sent > 0 ? (Py_ssize_t)sent : 0;
-			break;
-		}
+		if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
+			return NULL;
+		slices[count].data = data;
+		slices[count].length = (uint64_t)length;
+		bytes += length;
 	}
-	return PyLong_FromLongLong(at > first ? (int64_t)(at - first) : sent);
+	if (bytes <= RELEASE_GIL_ABOVE) {
+		sent = ipk_spsc_try_send_many(ring, slices, (uint32_t)count);
+	} else {
+		/* the list is the caller's own, and keeps the messages */
+		Py_BEGIN_ALLOW_THREADS
+		sent = ipk_spsc_try_send_many(ring, slices, (uint32_t)count);
+		Py_END_ALLOW_THREADS
+	}
+	return PyLong_FromLongLong(sent);
 }
 
 /* Append `count` lent messages to the list, all or none. Returns 0, or -1 with an exception set. */
