@@ -135,7 +135,7 @@ class Report:
                 notices=list(document["notices"]),
                 interrupted=bool(document["interrupted"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ReportError(f"a damaged report: {error!r}") from None
 
 

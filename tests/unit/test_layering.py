@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import sysconfig
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -195,3 +196,9 @@ def test_tools_are_loaded_by_nobody_below() -> None:
     assert {"ipckit.pipe", "ipckit.sockets.unix"} <= loaded
     tools = set().union(*STOREYS[-3:])
     assert sorted(name for name in loaded if is_ours(name) and top(name) in tools) == []
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_rings_leave_the_gil_off() -> None:
+    code = "import sys, ipckit.ring; sys.exit(sys._is_gil_enabled())"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,6 +18,7 @@
 #define IPK_SLICE_NS 50000000
 /* cffi: end */
 
+_Static_assert(sizeof(void *) == 8, "segments of 2 GiB are mapped twice, and locks lie at byte 2^62: 64 bits only");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 	       "libatomic's locks are private to one process");
 
