@@ -1,4 +1,4 @@
-"""Rules for the names of POSIX objects: mq_overview(7), sem_overview(7), shm_overview(7)."""
+"""Rules for the names and modes of objects: mq_overview(7), sem_overview(7), shm_overview(7), chmod(2)."""
 
 from __future__ import annotations
 
@@ -43,3 +43,12 @@ def posix_name(name: object, *, prefix: str = "") -> str:
             f"name must have at most {limit} bytes after its slash, this one has {length}: {name[:40]!r}..."
         )
     return name
+
+
+def check_mode(mode: object) -> int:
+    """Return *mode* if it is permission bits: 0 to 0o777."""
+    if isinstance(mode, bool) or not isinstance(mode, int):
+        raise TypeError(f"mode must be an int of permission bits such as 0o600, not {mode!r}")
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"mode must be permission bits, 0 to 0o777, not {mode:#o}")
+    return mode

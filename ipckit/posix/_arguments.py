@@ -25,15 +25,6 @@ def check_int(value: object, name: str, low: int, high: int, unit: str) -> int:
     return value
 
 
-def check_mode(mode: object) -> int:
-    """Return *mode* if it is permission bits: 0 to 0o777."""
-    if isinstance(mode, bool) or not isinstance(mode, int):
-        raise TypeError(f"mode must be an int of permission bits such as 0o600, not {mode!r}")
-    if not 0 <= mode <= 0o777:
-        raise ValueError(f"mode must be permission bits, 0 to 0o777, not {mode:#o}")
-    return mode
-
-
 def check_timeout(timeout: float) -> None:
     """Refuse what `Deadline.after` refuses, for a twentieth of its time: it reads no clock."""
     if type(timeout) is not float or not timeout >= 0:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import posix_ipc
 
 from ipckit._handle import NamedHandle, new_name
-from ipckit._names import posix_name
+from ipckit._names import check_mode, posix_name
 from ipckit._wait import Deadline, wait_fd
 from ipckit.errors import LimitError, syscall_error
 from ipckit.features import limits
-from ipckit.posix._arguments import check_int, check_mode, check_timeout, reopen_as
+from ipckit.posix._arguments import check_int, check_timeout, reopen_as
 from ipckit.posix._translate import errno_of, translated
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import sysconfig
 from typing import TYPE_CHECKING
 
 from ipckit._handle import NamedHandle, new_name
-from ipckit._names import posix_name
+from ipckit._names import check_mode, posix_name
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._shmfile import DIRECTORY
 from ipckit._wait import FOREVER, PASSED, Deadline
 from ipckit.errors import check, syscall_error
-from ipckit.posix._arguments import check_int, check_mode
+from ipckit.posix._arguments import check_int
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ipckit._handle import NamedHandle, new_name
-from ipckit._names import posix_name
+from ipckit._names import check_mode, posix_name
 from ipckit._shmfile import DIRECTORY, publish, reserve
 from ipckit.errors import syscall_error
-from ipckit.posix._arguments import check_int, check_mode, reopen_as
+from ipckit.posix._arguments import check_int, reopen_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable

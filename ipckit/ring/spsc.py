@@ -8,10 +8,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
-from ipckit._names import posix_name
+from ipckit._names import check_mode, posix_name
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._wait import NEVER_NS, Deadline
+from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import (
     BrokenPeerError,
     BusyError,
@@ -21,18 +21,17 @@ from ipckit.errors import (
     LayoutError,
     PeerDiedError,
     SyscallError,
+    TimeoutExpired,
     check,
     syscall_error,
 )
-from ipckit.ring._lane import RELEASE_GIL_ABOVE, lane_of
+from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE, lane_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Buffer, Self
 
-_EAGAIN = -errno.EAGAIN
-_AGAIN = (0, _EAGAIN, -errno.EINTR)  # after a wait: it is worth a try, a slice is over, a signal handler ran
 _RECORD_HEADER = 8
 _DIRECTORY = "/dev/shm"
 _PREFIX = "ipckit."
@@ -107,7 +106,8 @@ class SpscRing(NamedHandle):
             name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``.
             capacity: bytes, rounded up to a power of two, 4 KiB to 2 GiB; a message takes its length, plus 8, rounded
                 up to a multiple of 8.
-            mode: permission bits, exact whatever the umask; whoever may write the file may also truncate it.
+            mode: permission bits, exact whatever the umask (an anonymous ring has no execute bits); whoever may write
+                a named ring's file may also truncate it.
 
         Raises:
             AlreadyExistsError: the name is taken (EEXIST).
@@ -117,6 +117,7 @@ class SpscRing(NamedHandle):
             raise TypeError(f"capacity must be an int, in bytes, not {capacity!r}")
         if not 0 < capacity <= lib.IPK_SPSC_MAX_CAPACITY:
             raise ValueError(f"capacity must be 1 to {lib.IPK_SPSC_MAX_CAPACITY} bytes, not {capacity}")
+        check_mode(mode)
         capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_SPSC_MIN_CAPACITY)
         path = ffi.NULL if name is None else os.fsencode(_path(name))
         ring = ffi.new("struct ipk_spsc *")
@@ -141,7 +142,10 @@ class SpscRing(NamedHandle):
 
     @classmethod
     def from_fd(cls, fd: int) -> Self:
-        """Make a handle of the ring behind *fd*, as received over a Unix socket; *fd* becomes the handle's own."""
+        """Make a handle of the ring behind *fd*, as received over a Unix socket; *fd* becomes the handle's own.
+
+        What `create` makes anonymously is sealed against truncation; trust whoever sends anything else.
+        """
         return cls._attach(fd, "")
 
     @classmethod
@@ -190,8 +194,8 @@ class SpscRing(NamedHandle):
 
     def fileno(self) -> int:
         """The descriptor of the ring's memory, to hand over to another process; it cannot be polled."""
-        self._check_open()
         fd: int = quick.ipk_spsc_fd(self._ring)
+        self._check_open()  # after the look: another thread may have closed it in between
         return fd
 
     def set_spin(self, seconds: float) -> None:
@@ -203,9 +207,10 @@ class SpscRing(NamedHandle):
 
     def stat(self) -> SpscStat:
         """Counters kept in the segment; reading them disturbs nobody."""
-        self._check_open()
         stat = ffi.new("struct ipk_spsc_stat *")
-        check(quick.ipk_spsc_stat(self._ring, stat), "ipk_spsc_stat", self._name)
+        rc = quick.ipk_spsc_stat(self._ring, stat)
+        self._check_open()
+        check(rc, "ipk_spsc_stat", self._name)
         return SpscStat(*(getattr(stat, field) for field in SpscStat._fields))
 
     def send(self, data: Buffer, timeout: float | None = None) -> None:
@@ -233,7 +238,7 @@ class SpscRing(NamedHandle):
     def try_send(self, data: Buffer) -> bool:
         """Append a message if there is room now; return whether there was."""
         rc = self._lane.try_send(data) if type(data) is bytes else self._send_buffer(data)
-        if rc and rc != _EAGAIN:
+        if rc and rc != -errno.EAGAIN:
             raise self._failure(rc, memoryview(data).nbytes)
         return not rc
 
@@ -256,13 +261,19 @@ class SpscRing(NamedHandle):
         return message
 
     def try_receive(self) -> bytes | None:
-        """Remove and return the oldest message, or None if there is none now (``b""`` is a message)."""
+        """Remove and return the oldest message, or None if there is none now (``b""`` is a message).
+
+        Raises:
+            EndOfStreamError, PeerDiedError, BusyError, LayoutError: as `receive`.
+        """
         message = self._lane.try_receive()
-        if isinstance(message, int):
-            if message != _EAGAIN:
-                raise self._failure(message)
+        if not isinstance(message, int):
+            return message
+        try:
+            self._wait_for_message(message, PASSED.at_ns)
+        except TimeoutExpired:
             return None
-        return message
+        return self.try_receive()
 
     def send_many(self, messages: Iterable[Buffer], timeout: float | None = None) -> None:
         """Append all *messages*, as many at once as there is room for; it pays from about four messages on.
@@ -293,8 +304,11 @@ class SpscRing(NamedHandle):
         Raises:
             TimeoutExpired, EndOfStreamError, PeerDiedError, BusyError, LayoutError: as `receive`.
         """
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"n must be an int, not {n!r}")
         if n < 1:
             raise ValueError(f"n must be 1 or more, not {n}")
+        n = min(n, self._capacity)  # more there cannot be
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         batch = self._lane.try_receive_many(n)
         while isinstance(batch, int):
@@ -321,18 +335,18 @@ class SpscRing(NamedHandle):
 
     def _wait_for_room(self, length: int, rc: int, deadline_ns: int) -> None:
         """Wait until *length* bytes may fit; *rc* is why a send failed, and must be -EAGAIN for that."""
-        if rc != _EAGAIN:
+        if rc != -errno.EAGAIN:
             raise self._failure(rc, length)
         rc = lib.ipk_spsc_wait_room(self._ring, length, deadline_ns)
-        if rc not in _AGAIN:
+        if rc not in AGAIN:
             raise self._failure(rc, length)
 
     def _wait_for_message(self, rc: int, deadline_ns: int) -> None:
         """Wait until there may be a message; *rc* is why a receive failed, and must be -EAGAIN for that."""
-        if rc != _EAGAIN:
-            raise self._failure(rc)
+        if rc != -errno.EAGAIN:
+            raise self._failure(rc, receiving=True)
         rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
-        if rc not in _AGAIN:
+        if rc not in AGAIN:
             raise self._failure(rc, receiving=True)
 
     def _failure(self, rc: int, length: int = 0, *, receiving: bool = False) -> IPCError:

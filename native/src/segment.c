@@ -126,7 +126,8 @@ int ipk_segment_create(struct ipk_segment *segment, const char *path, uint32_t k
 	}
 	if ((rc = reserve(segment->fd, segment->size)) < 0)
 		goto fail;
-	if (fchmod(segment->fd, mode & PUBLISHED_MODE) < 0)
+	/* a memfd is sealed against becoming executable */
+	if (fchmod(segment->fd, mode & (path ? PUBLISHED_MODE : PUBLISHED_MODE & ~0111U)) < 0)
 		goto fail_errno;
 	if (!path && fcntl(segment->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto fail_errno;

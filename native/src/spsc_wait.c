@@ -110,8 +110,10 @@ static int wait_for(struct ipk_spsc *ring, const struct waiting *w, int64_t dead
 	if (rc < 0)
 		return rc;
 	now = ipk_monotonic_ns();
-	if (deadline_ns <= now)
-		return -ETIMEDOUT;
+	if (deadline_ns <= now) {
+		rc = peer_gone(ring, w, 1); /* who only ever polls learns of a death here */
+		return rc < 0 ? rc : -ETIMEDOUT;
+	}
 	until = deadline_ns - now < IPK_SLICE_NS ? deadline_ns : now + IPK_SLICE_NS;
 	if (spin(ring, w, now, until))
 		return 0;

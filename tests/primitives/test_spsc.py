@@ -249,13 +249,12 @@ def test_iteration_ends_with_the_stream() -> None:
         assert list(reader) == []
 
 
-def test_end_of_stream_comes_after_the_last_message_and_not_from_try_receive() -> None:
+def test_end_of_stream_comes_after_the_last_message_from_every_verb() -> None:
     with SpscRing.create("/ipckit-test-end", unlink_on_close=True) as reader:
         with SpscRing.open("/ipckit-test-end") as writer:
             writer.send(b"last")
         assert reader.receive_many(5) == [b"last"]
-        assert reader.try_receive() is None
-        for receive in (reader.receive, lambda: reader.receive_many(2)):
+        for receive in (reader.receive, lambda: reader.receive_many(2), reader.try_receive):
             with pytest.raises(EndOfStreamError):
                 receive()
 
@@ -401,3 +400,26 @@ def test_broken_index_never_leads_out_of_the_ring(offset: int, position: int) ->
 def test_unlink_of_an_anonymous_ring_is_a_value_error(ring: SpscRing) -> None:
     with pytest.raises(ValueError, match="anonymous"):
         ring.unlink()
+
+
+@pytest.mark.parametrize("mode", [-1, 0o1000, True, "0600"])
+def test_a_mode_that_is_no_permission_bits_is_refused(mode: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="mode"):
+        SpscRing.create(mode=mode)  # type: ignore[arg-type]
+
+
+def test_an_anonymous_ring_is_never_executable() -> None:
+    with SpscRing.create(mode=0o777) as ring:
+        assert os.fstat(ring.fileno()).st_mode & 0o777 == 0o666
+
+
+@pytest.mark.parametrize("n", [0, -1, True, "1", 1.0])
+def test_a_count_that_is_no_count_is_refused(n: object) -> None:
+    with SpscRing.create() as ring, pytest.raises((TypeError, ValueError), match="n must be"):
+        ring.receive_many(n, timeout=0)  # type: ignore[arg-type]
+
+
+def test_any_count_will_do() -> None:
+    with SpscRing.create() as ring:
+        ring.send(b"one")
+        assert ring.receive_many(10**30, timeout=0) == [b"one"]

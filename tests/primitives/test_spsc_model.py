@@ -116,7 +116,11 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def try_receive(self) -> None:
-        assert self.consumer.try_receive() == (self.queue[0] if self.queue else None)
+        if not self.queue and self.producer_closed:
+            with pytest.raises(EndOfStreamError):
+                self.consumer.try_receive()
+        else:
+            assert self.consumer.try_receive() == (self.queue[0] if self.queue else None)
         self.consumed(min(1, len(self.queue)))
 
     @rule()
