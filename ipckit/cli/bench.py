@@ -16,6 +16,8 @@ from ipckit.bench.units import parse_size
 from ipckit.cli.failure import Failure
 
 if TYPE_CHECKING:
+    from ipckit.bench.compare import Comparison
+    from ipckit.bench.engine import Engine
     from ipckit.bench.row import Row
 
 DESCRIPTION = """\
@@ -53,6 +55,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write; return the exit status."""
+    from ipckit.bench.engine import Engine
+
     if arguments.new and not arguments.compare:
         raise Failure("--with NEW.json needs --compare OLD.json", status=2)
     if arguments.json == arguments.csv == "-":
@@ -70,24 +74,26 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(rows, missing)
     for path in (arguments.json, arguments.csv, arguments.html):
         _check_writable(path)
-    report, status = _measure(rows, missing, _settings(arguments))
+    engine = Engine(rows, missing, _settings(arguments))
+    if old is not None:
+        _comparison(old, engine.report, force=arguments.force)  # another machine is refused now, not in minutes
+    status = _measure(engine)
+    report = engine.report
     _write(report, arguments)
     if old is not None and status == 0:
         _compare(old, report, force=arguments.force)
     return status
 
 
-def _measure(rows: list[type[Row]], missing: dict[str, str], settings: Settings) -> tuple[Report, int]:
-    from ipckit.bench.engine import Engine
+def _measure(engine: Engine) -> int:
     from ipckit.bench.terminal import progress_bar
 
-    engine = Engine(rows, missing, settings)
     try:
         with progress_bar(sys.stderr) as observe:
             engine.run(observe)
     except KeyboardInterrupt:
-        return engine.report, 130
-    return engine.report, 0
+        return 130
+    return 0
 
 
 def _write(report: Report, arguments: argparse.Namespace) -> None:
@@ -108,15 +114,19 @@ def _write(report: Report, arguments: argparse.Namespace) -> None:
         print(f"Written: {', '.join(written)}", file=sys.stderr)
 
 
-def _compare(old: Report, new: Report, *, force: bool) -> int:
+def _comparison(old: Report, new: Report, *, force: bool) -> Comparison:
     from ipckit.bench.compare import NotComparable, compare
-    from ipckit.bench.terminal import print_comparison
 
     try:
-        comparison = compare(old, new, force=force)
+        return compare(old, new, force=force)
     except NotComparable as error:
         raise Failure(str(error)) from None
-    print_comparison(comparison, sys.stdout)
+
+
+def _compare(old: Report, new: Report, *, force: bool) -> int:
+    from ipckit.bench.terminal import print_comparison
+
+    print_comparison(_comparison(old, new, force=force), sys.stdout)
     return 0
 
 
