@@ -7,6 +7,7 @@ import gc
 import os
 import pickle
 import signal
+from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,8 @@ def serve(
     except EOFError:
         pass  # the orchestrator has let go: the ordinary end
     except BaseException as error:
-        control.send(("error", why(error)))
+        with suppress(ConnectionError):  # the orchestrator may have let go meanwhile, and asks no more
+            control.send(("error", why(error)))
     # Not sys.exit: a feeder thread with messages that nobody will fetch must not keep the process.
     os._exit(0)
 
