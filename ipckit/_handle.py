@@ -265,12 +265,16 @@ class NamedHandle(Handle):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         self._check_open()
-        return _reopen, (type(self), self._name, self._identity())
+        return reopen, (type(self), self._name, self._identity())
 
 
-def _reopen(cls: type[NamedHandle], name: str, identity: object) -> NamedHandle:
-    """Open *name* again in the process that unpickles, and make sure that it is still the same object."""
-    handle = cls.open(name)
+def reopen(cls: type[NamedHandle], name: str, identity: object, how: dict[str, Any] | None = None) -> NamedHandle:
+    """Open *name* again in the process that unpickles, and make sure that it is still the same object.
+
+    Args:
+        how: the access that the pickled handle had, for classes whose `open` takes it.
+    """
+    handle = cls.open(name, **(how or {}))
     if handle._identity() != identity:
         handle.close()
         raise NotFoundError(errno.ENOENT, "the object was unlinked, and its name now belongs to another one", name)

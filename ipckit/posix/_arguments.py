@@ -1,14 +1,8 @@
-"""What the three POSIX classes ask of their arguments, and how they reopen with the same access."""
+"""What the three POSIX classes ask of their arguments."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ipckit._wait import Deadline
-from ipckit.errors import NotFoundError
-
-if TYPE_CHECKING:
-    from ipckit._handle import NamedHandle
 
 
 def check_int(value: object, name: str, low: int, high: int, unit: str) -> int:
@@ -29,12 +23,3 @@ def check_timeout(timeout: float) -> None:
     """Refuse what `Deadline.after` refuses, for a twentieth of its time: it reads no clock."""
     if type(timeout) is not float or not timeout >= 0:
         Deadline.after(timeout)
-
-
-def reopen_as(cls: type[NamedHandle], name: str, identity: object, how: dict[str, Any]) -> NamedHandle:
-    """Unpickle: open *name* with the access that the pickled handle had, and make sure it is the same object."""
-    handle = cls.open(name, **how)
-    if handle._identity() != identity:
-        handle.close()
-        raise NotFoundError(2, "the object was unlinked, and its name now belongs to another one", name)
-    return handle

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import posix_ipc
 
-from ipckit._handle import NamedHandle, new_name
+from ipckit._handle import NamedHandle, new_name, reopen
 from ipckit._names import check_mode, posix_name
 from ipckit._wait import Deadline, wait_fd
 from ipckit.errors import LimitError, syscall_error
 from ipckit.features import limits
-from ipckit.posix._arguments import check_int, check_timeout, reopen_as
+from ipckit.posix._arguments import check_int, check_timeout
 from ipckit.posix._translate import errno_of, translated
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class MessageQueue(NamedHandle):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         self._check_open()
-        return reopen_as, (type(self), self._name, self._identity(), self._access)
+        return reopen, (type(self), self._name, self._identity(), self._access)
 
 
 def _contiguous(data: Buffer) -> memoryview:

@@ -8,11 +8,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ipckit._handle import NamedHandle, new_name
+from ipckit._handle import NamedHandle, new_name, reopen
 from ipckit._names import check_mode, posix_name
 from ipckit._shmfile import DIRECTORY, publish, reserve
 from ipckit.errors import syscall_error
-from ipckit.posix._arguments import check_int, reopen_as
+from ipckit.posix._arguments import check_int
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,4 +235,4 @@ class SharedMemory(NamedHandle):
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         self._check_open()
         how = {"read_only": True} if self._read_only else {}
-        return reopen_as, (type(self), self._name, self._identity(), how)
+        return reopen, (type(self), self._name, self._identity(), how)
