@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +40,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the watchdog here, where standard error is not yet captured."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        os.environ["PYTHON_GIL"] = "0"  # children: posix_ipc and sysv_ipc would turn it on, with a warning
     config.addinivalue_line("markers", f"watchdog(seconds): the test may take so long, instead of {SECONDS} s")
     if not config.getoption("usepdb"):
         config.stash[_watchdog] = watchdog = Watchdog(SECONDS)
