@@ -36,8 +36,8 @@ NATIVE = Path("native")
 # The stable ABI has no buffers before 3.11: the lane takes bytes only, and leaves the rest to cffi.
 lane = Extension(
     "ipckit._lane",
-    sources=[str(path) for path in [NATIVE / "lane" / "lane.c", *sorted((NATIVE / "src").glob("*.c"))]],
-    depends=[str(path) for path in sorted((NATIVE / "include" / "ipckit").glob("*.h"))],
+    sources=[str(path) for folder in ("lane", "src") for path in sorted((NATIVE / folder).glob("*.c"))],
+    depends=[str(path) for path in [*NATIVE.glob("include/ipckit/*.h"), *NATIVE.glob("lane/*.h")]],
     include_dirs=[str(NATIVE / "include")],
     define_macros=[("_GNU_SOURCE", None), *([] if FREE_THREADED else [("Py_LIMITED_API", "0x030A0000")])],
     py_limited_api=not FREE_THREADED,

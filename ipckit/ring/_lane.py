@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 
-# Copying this many bytes takes longer than to hand the GIL over and get it back. lane.c has the same number.
+# Copying this many bytes takes longer than to hand the GIL over and get it back. native/lane has the same number.
 RELEASE_GIL_ABOVE = 65536
 _EAGAIN = -errno.EAGAIN
 AGAIN = (0, _EAGAIN, -errno.EINTR)  # after a wait: it is worth a try, a slice is over, a signal handler ran
-_BATCH = 64  # messages for one call of the core; lane.c has the same number
+_BATCH = 64  # messages for one call of the core; native/lane has the same number
 _END_LOAN = (quick.ipk_spsc_release, quick.ipk_spsc_return_loan)
 
 

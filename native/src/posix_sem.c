@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
+#include <stdalign.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -29,6 +30,21 @@ int ipk_posix_sem_close(void *sem)
 int ipk_posix_sem_unlink(const char *name)
 {
 	return sem_unlink(name) == 0 ? 0 : -errno;
+}
+
+uint32_t ipk_posix_sem_size(void)
+{
+	return sizeof(sem_t);
+}
+
+uint32_t ipk_posix_sem_alignment(void)
+{
+	return alignof(sem_t);
+}
+
+int ipk_posix_sem_init(void *sem, uint32_t value)
+{
+	return sem_init(sem, 1, value) == 0 ? 0 : -errno;
 }
 
 int ipk_posix_sem_trywait(void *sem)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ipckit._names import unique_name
 from ipckit._native_quick import lib as quick
 from ipckit.errors import (
     BrokenPeerError,
@@ -240,8 +241,8 @@ def test_message_that_is_there_is_received_though_no_time_is_left(ring: SpscRing
 
 
 def test_iteration_ends_with_the_stream() -> None:
-    with SpscRing.create("/ipckit-test-iteration", unlink_on_close=True) as reader:
-        with SpscRing.open("/ipckit-test-iteration") as writer:
+    with SpscRing.create(unique_name(), unlink_on_close=True) as reader:
+        with SpscRing.open(reader.name) as writer:
             writer.send_many([b"1", b"", b"3"])
         assert list(reader) == [b"1", b"", b"3"]
         with pytest.raises(EndOfStreamError):
@@ -250,8 +251,8 @@ def test_iteration_ends_with_the_stream() -> None:
 
 
 def test_end_of_stream_comes_after_the_last_message_from_every_verb() -> None:
-    with SpscRing.create("/ipckit-test-end", unlink_on_close=True) as reader:
-        with SpscRing.open("/ipckit-test-end") as writer:
+    with SpscRing.create(unique_name(), unlink_on_close=True) as reader:
+        with SpscRing.open(reader.name) as writer:
             writer.send(b"last")
         assert reader.receive_many(5) == [b"last"]
         for receive in (reader.receive, lambda: reader.receive_many(2), reader.try_receive):
@@ -260,9 +261,9 @@ def test_end_of_stream_comes_after_the_last_message_from_every_verb() -> None:
 
 
 def test_a_role_that_was_closed_passes_on_and_ends_the_end_of_stream() -> None:
-    with SpscRing.create("/ipckit-test-role", unlink_on_close=True) as reader:
+    with SpscRing.create(unique_name(), unlink_on_close=True) as reader:
         for turn in (b"first", b"second", b"third"):
-            with SpscRing.open("/ipckit-test-role") as writer:
+            with SpscRing.open(reader.name) as writer:
                 writer.send(turn)
             assert reader.receive(timeout=0) == turn
             with pytest.raises(EndOfStreamError):
@@ -270,20 +271,20 @@ def test_a_role_that_was_closed_passes_on_and_ends_the_end_of_stream() -> None:
 
 
 def test_send_into_a_full_ring_whose_consumer_closed_is_a_broken_peer() -> None:
-    with SpscRing.create("/ipckit-test-broken", capacity=SMALL, unlink_on_close=True) as writer:
-        with SpscRing.open("/ipckit-test-broken") as reader:
+    with SpscRing.create(unique_name(), capacity=SMALL, unlink_on_close=True) as writer:
+        with SpscRing.open(writer.name) as reader:
             assert reader.try_receive() is None  # which makes it the consumer
             assert fill(writer) > 0
         for send in (writer.send, lambda data: writer.send_many([data])):
             with pytest.raises(BrokenPeerError):
                 send(b"no room")
-        with SpscRing.open("/ipckit-test-broken") as successor:
+        with SpscRing.open(writer.name) as successor:
             assert len(successor.receive_many(1000)) == SMALL // 64
 
 
 def test_second_handle_gets_a_role_only_when_the_first_lets_go() -> None:
-    with SpscRing.create("/ipckit-test-second", unlink_on_close=True) as first:
-        with SpscRing.open("/ipckit-test-second") as second:
+    with SpscRing.create(unique_name(), unlink_on_close=True) as first:
+        with SpscRing.open(first.name) as second:
             first.send(b"mine")
             for send in (second.send, second.try_send, lambda data: second.send_many([data])):
                 with pytest.raises(BusyError):
@@ -373,9 +374,9 @@ def test_second_thread_in_a_role_is_told_so_and_the_first_goes_on(ring: SpscRing
 
 def test_broken_content_is_a_layout_error_and_not_a_crash() -> None:
     for header in (1 << 63, SMALL, 1 << 20, SMALL - 7):
-        with SpscRing.create("/ipckit-test-corrupt", capacity=SMALL, unlink_on_close=True) as ring:
+        with SpscRing.create(unique_name(), capacity=SMALL, unlink_on_close=True) as ring:
             ring.send(b"message")
-            with open("/dev/shm/ipckit.ipckit-test-corrupt", "r+b") as file:
+            with open(f"/dev/shm/ipckit.{ring.name[1:]}", "r+b") as file:
                 file.seek(4096 + 4096)
                 file.write(header.to_bytes(8, "little"))
             for receive in (ring.receive, ring.try_receive, lambda ring=ring: ring.receive_many(2)):
@@ -386,8 +387,8 @@ def test_broken_content_is_a_layout_error_and_not_a_crash() -> None:
 @pytest.mark.parametrize("offset", [128, 256])  # of tail and head within the object
 @pytest.mark.parametrize("position", [SMALL + 8, 1 << 40, (1 << 64) - 8, 3])
 def test_broken_index_never_leads_out_of_the_ring(offset: int, position: int) -> None:
-    with SpscRing.create("/ipckit-test-index", capacity=SMALL, unlink_on_close=True) as ring:
-        with open("/dev/shm/ipckit.ipckit-test-index", "r+b") as file:
+    with SpscRing.create(unique_name(), capacity=SMALL, unlink_on_close=True) as ring:
+        with open(f"/dev/shm/ipckit.{ring.name[1:]}", "r+b") as file:
             file.seek(4096 + offset)
             file.write(position.to_bytes(8, "little"))
         for call in (ring.try_receive, lambda: ring.receive_many(9, timeout=0), lambda: ring.try_send(bytes(100))):

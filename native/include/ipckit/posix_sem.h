@@ -1,6 +1,6 @@
-/* Named POSIX semaphores: sem_overview(7), with waits on CLOCK_MONOTONIC.
+/* POSIX semaphores, named and unnamed: sem_overview(7), with waits on CLOCK_MONOTONIC.
  *
- * A semaphore is the pointer that ipk_posix_sem_open gave; NULL is a closed one, and every function refuses it with
+ * A semaphore is the pointer that ipk_posix_sem_open gave, or where ipk_posix_sem_init was called; NULL is a closed one, and every function refuses it with
  * -EBADF, so that a handle closed by another thread is an error and not a crash. The same name opened twice by one
  * process is the same address (glibc counts the openings). The caller sees to it that no call is inside when it closes.
  */
@@ -24,6 +24,17 @@ int ipk_posix_sem_close(void *sem);
 
 /* Destroy the name: sem_unlink(3). Does not block. Returns 0, -ENOENT or -EACCES. */
 int ipk_posix_sem_unlink(const char *name);
+
+/* What an unnamed semaphore takes of shared memory, and a divisor of its address; bytes. */
+uint32_t ipk_posix_sem_size(void);
+uint32_t ipk_posix_sem_alignment(void);
+
+/* Make an unnamed semaphore for all processes that map the memory at `sem`: sem_init(3).
+ *
+ * sem: ipk_posix_sem_size() writable bytes, aligned, in which there is none, or none that anybody uses. Does not block.
+ * Returns 0, or -EINVAL for a value beyond 2^31-1.
+ */
+int ipk_posix_sem_init(void *sem, uint32_t value);
 
 /* Take a token if there is one: sem_trywait(3). Wait-free but for the race with other takers. Returns 0 or -EAGAIN. */
 int ipk_posix_sem_trywait(void *sem);

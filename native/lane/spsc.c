@@ -1,66 +1,15 @@
-/* The fast lane: the ring's hot calls as methods of an extension type. cffi's argument conversion costs several times
- * what the ring itself costs; here a message of 64 bytes goes in for a tenth of that, and the bytes object that comes
- * out is built inside the call, where no other thread can come between. Optional: ipckit/ring/_lane.py holds the same
- * type on cffi. No protocol here: every step is a call of the core.
+/* The ring's hot calls. cffi's argument conversion costs several times what the ring itself costs; here a message of 64
+ * bytes goes in for a tenth of that, and the bytes object that comes out is built inside the call, where no other thread
+ * can come between.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "lane.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "ipckit/spsc.h"
 
-/* Copying this much takes longer than to hand the GIL over and get it back. */
-#define RELEASE_GIL_ABOVE 65536
 #define BATCH 64
-
-struct lane {
-	PyObject_HEAD
-	struct ipk_spsc *ring;
-	PyObject *owner; /* keeps the ring's memory */
-};
-
-static struct lane *as_lane(PyObject *self)
-{
-	return (struct lane *)(void *)self;
-}
-
-static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-	PyObject *owner, *address, *self;
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-	void *ring;
-
-	if (kwargs && PyDict_Size(kwargs) > 0) {
-		PyErr_SetString(PyExc_TypeError, "SpscLane() takes no keyword arguments");
-		return NULL;
-	}
-	if (!PyArg_ParseTuple(args, "OO!", &owner, &PyLong_Type, &address))
-		return NULL;
-	ring = PyLong_AsVoidPtr(address);
-	if (!ring) {
-		if (!PyErr_Occurred())
-			PyErr_SetString(PyExc_ValueError, "address must be that of a ring, not 0");
-		return NULL;
-	}
-	self = allocate(type, 0);
-	if (!self)
-		return NULL;
-	as_lane(self)->ring = ring;
-	as_lane(self)->owner = Py_NewRef(owner);
-	return self;
-}
-
-static void lane_dealloc(PyObject *self)
-{
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
-	Py_XDECREF(as_lane(self)->owner);
-	release(self);
-	Py_DECREF(type);
-}
 
 /* One attempt; a long copy gives the GIL away. */
 static int try_send(struct ipk_spsc *ring, const char *data, Py_ssize_t length)
@@ -83,7 +32,7 @@ static PyObject *lane_try_send(PyObject *self, PyObject *message)
 
 	if (PyBytes_AsStringAndSize(message, &data, &length) < 0)
 		return NULL;
-	return PyLong_FromLong(try_send(as_lane(self)->ring, data, length));
+	return PyLong_FromLong(try_send(lane_address(self), data, length));
 }
 
 /* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
@@ -97,7 +46,7 @@ static int wait_again(int rc)
 /* send(message: bytes, deadline_ns: int) -> 0 or -errno */
 static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-	struct ipk_spsc *ring = as_lane(self)->ring;
+	struct ipk_spsc *ring = lane_address(self);
 	Py_ssize_t length;
 	char *data;
 	int rc, again;
@@ -159,7 +108,7 @@ static PyObject *take_lent(struct ipk_spsc *ring, int64_t lent)
 /* try_receive() -> the oldest message, or -errno */
 static PyObject *lane_try_receive(PyObject *self, PyObject *Py_UNUSED(none))
 {
-	struct ipk_spsc *ring = as_lane(self)->ring;
+	struct ipk_spsc *ring = lane_address(self);
 	int64_t lent = ipk_spsc_try_receive(ring);
 
 	return lent < 0 ? PyLong_FromLongLong(lent) : take_lent(ring, lent);
@@ -168,7 +117,7 @@ static PyObject *lane_try_receive(PyObject *self, PyObject *Py_UNUSED(none))
 /* receive(deadline_ns: int) -> the oldest message, or -errno */
 static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 {
-	struct ipk_spsc *ring = as_lane(self)->ring;
+	struct ipk_spsc *ring = lane_address(self);
 	int64_t lent;
 
 	while ((lent = ipk_spsc_try_receive(ring)) == -EAGAIN) {
@@ -192,7 +141,7 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 /* try_send_many(messages: list[bytes], first: int) -> how many from the first on, a batch at the most, or -errno */
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
-	struct ipk_spsc *ring = as_lane(self)->ring;
+	struct ipk_spsc *ring = lane_address(self);
 	struct ipk_slice slices[BATCH];
 	PyObject *messages;
 	Py_ssize_t first, count = 0, bytes = 0;
@@ -243,7 +192,7 @@ static int append_lent(PyObject *list, const unsigned char *data, const uint64_t
 /* try_receive_many(n: int) -> a list of 1 to n messages, or -errno */
 static PyObject *lane_try_receive_many(PyObject *self, PyObject *number)
 {
-	struct ipk_spsc *ring = as_lane(self)->ring;
+	struct ipk_spsc *ring = lane_address(self);
 	uint64_t bounds[2 * BATCH];
 	Py_ssize_t left = PyLong_AsSsize_t(number);
 	PyObject *list;
@@ -284,39 +233,12 @@ static PyMethodDef lane_methods[] = {
 
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"SpscLane(owner, address): the hot calls of the ring at that address, which owner keeps."},
-	{Py_tp_new, (void *)lane_new},
-	{Py_tp_dealloc, (void *)lane_dealloc},
+	{Py_tp_new, (void *)memory_lane_new},
+	{Py_tp_dealloc, (void *)memory_lane_dealloc},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };
 
-static PyType_Spec lane_spec = {"ipckit._lane.SpscLane", (int)sizeof(struct lane), 0, Py_TPFLAGS_DEFAULT, lane_slots};
-
-static int lane_exec(PyObject *module)
-{
-	PyObject *type = PyType_FromSpec(&lane_spec);
-	int rc;
-
-	if (!type)
-		return -1;
-	rc = PyModule_AddObjectRef(module, "SpscLane", type);
-	Py_DECREF(type);
-	return rc;
-}
-
-static PyModuleDef_Slot module_slots[] = {
-	{Py_mod_exec, (void *)lane_exec},
-#ifdef Py_GIL_DISABLED
-	{Py_mod_gil, Py_MOD_GIL_NOT_USED}, /* the core's busy flags exclude two threads on one side of a ring */
-#endif
-	{0, NULL},
+PyType_Spec spsc_lane_spec = {
+	"ipckit._lane.SpscLane", (int)sizeof(struct memory_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
 };
-
-static struct PyModuleDef lane_module = {
-	PyModuleDef_HEAD_INIT, "ipckit._lane", "The fast lane of ipckit's rings.", 0, NULL, module_slots, NULL, NULL, NULL,
-};
-
-PyMODINIT_FUNC PyInit__lane(void)
-{
-	return PyModuleDef_Init(&lane_module);
-}

@@ -1,4 +1,4 @@
-"""What the three POSIX classes ask of their arguments."""
+"""What the classes of kernel objects ask of their arguments."""
 
 from __future__ import annotations
 

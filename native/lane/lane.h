@@ -1,0 +1,35 @@
+/* What the types of the fast lane share. Each has a file of its own, and module.c puts them into ipckit._lane. They hold
+ * no protocol: every step is a call of the core. For each there is the same type on cffi, for an installation without
+ * this extension; their constants must agree.
+ */
+#ifndef IPCKIT_LANE_H
+#define IPCKIT_LANE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Copying this much takes longer than to hand the GIL over and get it back. */
+#define RELEASE_GIL_ABOVE 65536
+
+extern PyType_Spec mqueue_lane_spec;
+extern PyType_Spec semaphore_lane_spec;
+extern PyType_Spec spsc_lane_spec;
+extern PyType_Spec sysv_msg_lane_spec;
+extern PyType_Spec sysv_sem_lane_spec;
+
+/* A lane of an object in memory: Lane(owner, address). */
+struct memory_lane {
+	PyObject_HEAD
+	void *address;   /* r/o after init, not NULL */
+	PyObject *owner; /* keeps that memory */
+};
+
+PyObject *memory_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+void memory_lane_dealloc(PyObject *self);
+
+static inline void *lane_address(PyObject *self)
+{
+	return ((struct memory_lane *)(void *)self)->address;
+}
+
+#endif

@@ -1,0 +1,43 @@
+#include "lane.h"
+
+static const struct {
+	const char *name;
+	PyType_Spec *spec;
+} lanes[] = {
+	{"MsgLane", &sysv_msg_lane_spec},
+	{"QueueLane", &mqueue_lane_spec},
+	{"SemaphoreLane", &semaphore_lane_spec},
+	{"SetLane", &sysv_sem_lane_spec},
+	{"SpscLane", &spsc_lane_spec},
+};
+
+static int lane_exec(PyObject *module)
+{
+	for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
+		PyObject *type = PyType_FromSpec(lanes[i].spec);
+		int rc = type ? PyModule_AddObjectRef(module, lanes[i].name, type) : -1;
+
+		Py_XDECREF(type);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+	{Py_mod_exec, (void *)lane_exec},
+#ifdef Py_GIL_DISABLED
+	{Py_mod_gil, Py_MOD_GIL_NOT_USED}, /* a ring's busy flags, and the kernel, keep threads apart */
+#endif
+	{0, NULL},
+};
+
+static struct PyModuleDef lane_module = {
+	PyModuleDef_HEAD_INIT, "ipckit._lane", "The calls that are made most, without cffi.", 0, NULL, module_slots, NULL,
+	NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__lane(void)
+{
+	return PyModuleDef_Init(&lane_module);
+}
