@@ -45,6 +45,23 @@ def posix_name(name: object, *, prefix: str = "") -> str:
     return name
 
 
+def checked_path(path: object) -> str:
+    """Return *path* as an absolute str, for whoever gets it may stand in another directory.
+
+    Raises:
+        TypeError: *path* is no str and no path object.
+        ValueError: it is empty, or has a NUL.
+    """
+    if isinstance(path, bytes) or not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
+    name = os.fsdecode(path)
+    if not name:
+        raise ValueError("path must not be empty")
+    if "\0" in name:
+        raise ValueError(f"path must have no NUL character: {name!r}")
+    return os.path.abspath(name)
+
+
 def check_mode(mode: object) -> int:
     """Return *mode* if it is permission bits: 0 to 0o777."""
     if isinstance(mode, bool) or not isinstance(mode, int):

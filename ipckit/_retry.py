@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from ipckit._wait import Deadline, wait_fd
-from ipckit.errors import ClosedError, IPCError, syscall_error
+from ipckit.errors import BrokenPeerError, ClosedError, IPCError, syscall_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,10 @@ def failure(handle: Handle, error: OSError, syscall: str) -> IPCError:
     """The exception for *error* of *syscall* on *handle*'s descriptor; ClosedError if that is why it failed."""
     if handle._closed:
         return ClosedError(f"{type(handle).__name__} is closed")
+    if error.errno == errno.ETIMEDOUT:  # the kernel gave a connection up; a wait of ours that gave up is `expired`
+        lost = BrokenPeerError(errno.ETIMEDOUT, "The other side no longer answers", repr(handle))
+        lost.syscall = syscall
+        return lost
     return syscall_error(error.errno or errno.EIO, syscall, repr(handle))
 
 

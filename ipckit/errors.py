@@ -33,6 +33,7 @@ __all__ = [
     "BrokenBarrierError",
     "BrokenPeerError",
     "BusyError",
+    "ClockSetError",
     "ClosedError",
     "DeadlockError",
     "EndOfStreamError",
@@ -40,6 +41,7 @@ __all__ = [
     "LayoutError",
     "LimitError",
     "MessageTooLargeError",
+    "NoProcessError",
     "NotFoundError",
     "NotRecoverableError",
     "OwnerDiedError",
@@ -50,6 +52,7 @@ __all__ = [
     "SyscallError",
     "TimeoutExpired",
     "UnsupportedError",
+    "WorkerDiedError",
     "WouldBlockError",
     "check",
     "syscall_error",
@@ -84,6 +87,10 @@ class NotFoundError(SyscallError, FileNotFoundError):
     """There is no object of that name, or it is no longer the same one (ENOENT)."""
 
 
+class NoProcessError(SyscallError, ProcessLookupError):
+    """There is no such process, or it has ended and was waited for (ESRCH)."""
+
+
 class AlreadyExistsError(SyscallError, FileExistsError):
     """The name is taken (EEXIST, EADDRINUSE)."""
 
@@ -109,7 +116,7 @@ class TimeoutExpired(SyscallError, TimeoutError):
 
 
 class BrokenPeerError(SyscallError, BrokenPipeError):
-    """The other end is closed (EPIPE, ECONNRESET, ECONNREFUSED, ENOTCONN)."""
+    """The other end is closed (EPIPE, ECONNRESET, ECONNREFUSED, ENOTCONN), or no longer answers (ETIMEDOUT)."""
 
 
 class RemovedError(SyscallError):
@@ -121,7 +128,7 @@ class MessageTooLargeError(SyscallError):
 
 
 class LimitError(SyscallError):
-    """A limit of the kernel is reached; the message names it (ENOSPC, EMFILE, ENFILE, ENOMEM, EDQUOT)."""
+    """A limit of the kernel is reached; the message names it (ENOSPC, EMFILE, ENFILE, ENOMEM, EDQUOT, some EAGAIN)."""
 
 
 class BusyError(SyscallError):
@@ -140,6 +147,10 @@ class NotRecoverableError(SyscallError):
     """The state behind a lock was left inconsistent (ENOTRECOVERABLE)."""
 
 
+class ClockSetError(SyscallError):
+    """The wall clock was set, and what was computed from it no longer holds (ECANCELED)."""
+
+
 class UnsupportedError(SyscallError, NotImplementedError):
     """This kernel, file system or Python lacks the feature (ENOSYS, EOPNOTSUPP)."""
 
@@ -150,6 +161,18 @@ class ClosedError(IPCError, ValueError):
 
 class PeerDiedError(IPCError, ConnectionError):
     """The process on the other side died without closing its end."""
+
+
+class WorkerDiedError(IPCError):
+    """A process that a server had started was killed, or ended by itself; its connection is closed.
+
+    Attributes:
+        pid: the process.
+        status: its exit status; where a signal ended it, that signal's number, negative.
+    """
+
+    pid: int = 0
+    status: int = 0
 
 
 class EndOfStreamError(IPCError, EOFError):
@@ -166,6 +189,7 @@ class BrokenBarrierError(IPCError, threading.BrokenBarrierError):
 
 _CLASSES: dict[int, type[SyscallError]] = {
     errno.ENOENT: NotFoundError,
+    errno.ESRCH: NoProcessError,
     errno.EEXIST: AlreadyExistsError,
     errno.EADDRINUSE: AlreadyExistsError,
     errno.EACCES: AccessError,
@@ -188,16 +212,39 @@ _CLASSES: dict[int, type[SyscallError]] = {
     errno.EDEADLK: DeadlockError,
     errno.EOWNERDEAD: OwnerDiedError,
     errno.ENOTRECOVERABLE: NotRecoverableError,
+    errno.ECANCELED: ClockSetError,
     errno.ENOSYS: UnsupportedError,
     errno.EOPNOTSUPP: UnsupportedError,
 }
 
 _REMEDIES: dict[tuple[str, int], str] = {
+    ("pipe2", errno.ENFILE): "raise sysctl fs.file-max, or fs.pipe-user-pages-hard where that is set",
+    ("splice", errno.EINVAL): "between a pipe and another pipe, a stream socket, or a file without O_APPEND",
+    ("splice", errno.EBADF): "the source must be open for reading, the target for writing",
+    ("tee", errno.EINVAL): "both sides must be pipes, and not the same",
+    ("tee", errno.EBADF): "the source must be open for reading, the target for writing",
+    ("sendfile", errno.EBADF): "the file must be open for reading",
     ("mq_open", errno.EMFILE): "raise RLIMIT_MSGQUEUE (ulimit -q), or ask for fewer or smaller messages",
     ("mq_open", errno.ENOSPC): "raise sysctl fs.mqueue.queues_max, or unlink unused queues",
+    ("msgget", errno.ENOSPC): "raise sysctl kernel.msgmni, or remove unused queues (ipcs -q, ipcrm)",
+    (
+        "semget",
+        errno.ENOSPC,
+    ): "raise sysctl kernel.sem (the second number: all semaphores, the fourth: sets), or remove "
+    "unused sets (ipcs -s, ipcrm)",
+    ("shmget", errno.ENOSPC): "raise sysctl kernel.shmmni (segments) or kernel.shmall (pages), or remove unused "
+    "segments (ipcs -m, ipcrm)",
+    ("msgrcv", errno.ENOSYS): "MSG_COPY needs a kernel with CONFIG_CHECKPOINT_RESTORE",
     ("mq_open", errno.EINVAL): "see sysctls fs.mqueue.msg_max and fs.mqueue.msgsize_max",
     ("fcntl(F_SETPIPE_SZ)", errno.EPERM): "raise sysctl fs.pipe-max-size",
     ("fcntl(F_SETPIPE_SZ)", errno.EBUSY): "the pipe holds more than that; read from it first",
+    ("kill", errno.EPERM): "the receiver runs as another user: it takes the same user id, or CAP_KILL",
+    ("sigqueue", errno.EPERM): "the receiver runs as another user: it takes the same user id, or CAP_KILL",
+    ("pidfd_send_signal", errno.EPERM): "the receiver runs as another user: it takes the same user id, or CAP_KILL",
+    ("pidfd_getfd", errno.EPERM): "it takes what attaching by ptrace(2) takes: all user and group ids of the process "
+    "the same as ours and the process dumpable, or CAP_SYS_PTRACE; where sysctl kernel.yama.ptrace_scope is 1, a "
+    "descendant of ours",
+    ("timerfd_create", errno.EPERM): "a clock that wakes the machine takes CAP_WAKE_ALARM",
     ("ipk_spsc_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
     ("ipk_spsc_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
     ("ipk_spsc_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",

@@ -23,13 +23,17 @@ __all__ = [
     "has_futex_waitv",
     "has_memfd",
     "has_mqueue",
+    "has_msg_copy",
     "has_ofd_locks",
+    "has_peer_pidfd",
     "has_pidfd",
     "has_shm_tmpfile",
     "limits",
     "mqueue_mount",
 ]
 
+SO_PEERPIDFD = 77  # asm-generic/socket.h; the socket module does not have it
+_NO_QUEUE = (1 << 31) - 1
 PIPE_BUF = 4096  # limits.h: what one write(2) to a pipe puts there in one piece
 
 
@@ -155,6 +159,24 @@ def has_pidfd() -> bool:
 
 
 @cache
+def has_peer_pidfd() -> bool:
+    """Whether a Unix socket tells its peer as a pidfd: SO_PEERPIDFD of unix(7) (Linux 6.5)."""
+    import socket
+
+    try:
+        one, other = socket.socketpair(socket.AF_UNIX)
+    except OSError as error:
+        return _absent(error, "socketpair")
+    with one, other:
+        try:
+            fd = one.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+        except OSError as error:
+            return _absent(error, "getsockopt")
+    os.close(fd)
+    return True
+
+
+@cache
 def has_shm_tmpfile() -> bool:
     """Whether a file in /dev/shm can be made without a name and named later: O_TMPFILE and /proc/self/fd."""
     try:
@@ -179,6 +201,15 @@ def has_mqueue() -> bool:
     except Exception:
         return True  # posix_ipc's word for "no such queue": somebody was there to look for it
     return True
+
+
+@cache
+def has_msg_copy() -> bool:
+    """Whether a System V message can be copied and left in its queue: MSG_COPY, CONFIG_CHECKPOINT_RESTORE."""
+    from ipckit._native import ffi, lib
+
+    # There is no queue of that number, but the kernel looks for the feature first.
+    return lib.ipk_sysv_msg_peek(_NO_QUEUE, ffi.NULL, 0, 0) in (-errno.EINVAL, -errno.EIDRM)
 
 
 @cache

@@ -23,6 +23,7 @@ BUILTINS = {
     "BrokenPeerError": BrokenPipeError,
     "ClosedError": ValueError,
     "EndOfStreamError": EOFError,
+    "NoProcessError": ProcessLookupError,
     "NotFoundError": FileNotFoundError,
     "PeerDiedError": ConnectionError,
     "QueueEmpty": queue.Empty,

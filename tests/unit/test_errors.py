@@ -21,6 +21,7 @@ OTHER_CLASSES = [cls for cls in CLASSES if not issubclass(cls, SyscallError)]
 
 BY_ERRNO = {
     errno.ENOENT: (errors.NotFoundError, FileNotFoundError),
+    errno.ESRCH: (errors.NoProcessError, ProcessLookupError),
     errno.EEXIST: (errors.AlreadyExistsError, FileExistsError),
     errno.EADDRINUSE: (errors.AlreadyExistsError, FileExistsError),
     errno.EACCES: (errors.AccessError, PermissionError),
@@ -43,6 +44,7 @@ BY_ERRNO = {
     errno.EDEADLK: (errors.DeadlockError, OSError),
     errno.EOWNERDEAD: (errors.OwnerDiedError, OSError),
     errno.ENOTRECOVERABLE: (errors.NotRecoverableError, OSError),
+    errno.ECANCELED: (errors.ClockSetError, OSError),
     errno.ENOSYS: (errors.UnsupportedError, NotImplementedError),
     errno.EOPNOTSUPP: (errors.UnsupportedError, NotImplementedError),
 }

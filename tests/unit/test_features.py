@@ -24,6 +24,7 @@ PROBES = [
     features.has_futex_waitv,
     features.has_memfd,
     features.has_mqueue,
+    features.has_msg_copy,
     features.has_ofd_locks,
     features.has_pidfd,
     features.has_shm_tmpfile,
