@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ipckit._wait import Deadline
+
 _HEADER = Struct("!I")
 HEADER_SIZE = _HEADER.size
 pack_header = _HEADER.pack
@@ -134,6 +136,10 @@ class Framed(FdHandle):
         if not 0 <= limit <= self._largest:
             raise ValueError(f"max_message_size must be from 0 to {self._largest} bytes, not {limit}")
         self._framing.limit = limit
+
+    def _flush(self, deadline: Deadline | None) -> None:
+        """Write the rest of a message that was begun, the turn being taken."""
+        raise NotImplementedError
 
     def __reduce__(self) -> Any:
         self._check_open()

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._framing import Framed
@@ -44,7 +43,8 @@ class PipeEnd(Framed):
             size: bytes; the kernel rounds up to a power of two of pages, at least one.
 
         Raises:
-            AccessError: *size* exceeds sysctl fs.pipe-max-size (EPERM).
+            AccessError: *size* exceeds sysctl fs.pipe-max-size, or the pipes of this user have more pages than sysctl
+                fs.pipe-user-pages-soft allows (EPERM).
             BusyError: the pipe holds more than that now (EBUSY).
         """
         self._check_open()
@@ -53,7 +53,7 @@ class PipeEnd(Framed):
         try:
             return fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, size)
         except OSError as error:
-            remedy = _limit_remedy() if error.errno == errno.EPERM else None
+            remedy = _limit_remedy(size) if error.errno == errno.EPERM else None
             raise syscall_error(error.errno or errno.EIO, "fcntl(F_SETPIPE_SZ)", repr(self), remedy=remedy) from None
 
     def blocking_descriptor(self) -> int:
@@ -112,9 +112,12 @@ def reopened(fd: int, flags: int, subject: str) -> int:
     return own
 
 
-def _limit_remedy() -> str:
+def _limit_remedy(size: int) -> str:
     try:
-        limit = Path("/proc/sys/fs/pipe-max-size").read_text(encoding="ascii").strip()
-    except OSError:
-        limit = "unknown"
-    return f"sysctl fs.pipe-max-size is {limit} bytes; raise it, or ask for less"
+        with open("/proc/sys/fs/pipe-max-size", "rb") as file:
+            limit = int(file.read())
+    except (OSError, ValueError):
+        return "see sysctls fs.pipe-max-size and fs.pipe-user-pages-soft"
+    if size > limit:
+        return f"sysctl fs.pipe-max-size is {limit} bytes; raise it, or ask for less"
+    return "this user's pipes have more pages than sysctl fs.pipe-user-pages-soft; raise it, or close pipes"

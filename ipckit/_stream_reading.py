@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import select
-import termios
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ipckit._framing import CHUNK, HEADER_SIZE, Framed, Framing, at_least_one, unpack_header
+from ipckit._queued import queued
 from ipckit._retry import failure, retry
 from ipckit._turn import refuse, wait_for
 from ipckit._wait import Deadline
@@ -37,13 +35,7 @@ class ByteReading(Framed):
     @property
     def available(self) -> int:
         """How many bytes a read would find now: FIONREAD of ioctl_pipe(2), SIOCINQ of unix(7)."""
-        self._check_open()
-        count = array.array("i", [0])
-        try:
-            fcntl.ioctl(self._fd, termios.FIONREAD, count)
-        except OSError as error:
-            raise failure(self, error, "ioctl(FIONREAD)") from None
-        return count[0]
+        return queued(self)
 
     def read(self, size: int = 65536, timeout: float | None = None) -> bytes:
         """Read what is there, at most *size* bytes, waiting while there is nothing; b"" is the end of the stream.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import select
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ipckit._framing import HEADER_SIZE, Framed, byte_view, pack_header, too_large
 from ipckit._retry import failure, retry
+from ipckit._sides import Source, Target
+from ipckit._transfer import Transfer, check_size
 from ipckit._turn import refuse, wait_for
 from ipckit._wait import Deadline
 from ipckit.errors import IPCError, SyscallError, TimeoutExpired
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from ipckit._sides import HasFileno
 
 
 class ByteWriting(Framed):
@@ -28,6 +33,10 @@ class ByteWriting(Framed):
     def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
         """Write the two as one, once."""
         raise NotImplementedError
+
+    def _push_file(self, fd: int, count: int, offset: int | None) -> int:
+        """Write once from the file *fd*, *offset* None being its position; else as `_push`."""
+        return os.sendfile(self._fd, fd, offset, count)
 
     def write(self, data: Buffer, timeout: float | None = None) -> int:
         """Write all of *data*, waiting while there is no room; return its size in bytes.
@@ -122,6 +131,38 @@ class ByteWriting(Framed):
                 raise
             return False
         return True
+
+    def sendfile(
+        self, file: int | HasFileno, size: int | None = None, *, offset: int | None = None, timeout: float | None = None
+    ) -> int:
+        """Write *size* bytes of *file*, which the kernel fetches itself: man 2 sendfile, splice(2).
+
+        Args:
+            file: a regular file that is open for reading: a file object, a handle, or a descriptor.
+            size: bytes; None: all until the end of the file.
+            offset: where in the file, in bytes; its position then stays. None: at its position, which moves on.
+            timeout: seconds for the whole; None waits for ever, 0 never waits.
+
+        Returns:
+            How many bytes; fewer than *size* only where the file ends.
+
+        Raises:
+            TimeoutExpired: there was no room in time (ETIMEDOUT); ``completed`` says how many bytes went out.
+            BrokenPeerError: nobody reads any more (EPIPE, ECONNRESET); ``completed`` as above. Unlike the other ways
+                of writing to a socket, this kills a program that has restored the default action of SIGPIPE.
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        check_size(size)
+        if offset is not None and offset < 0:
+            raise ValueError(f"offset must be 0 or more bytes, or None for the file's position, not {offset}")
+        target, source = Target(self), Source(file, offset)
+        if source.waits:
+            raise ValueError(f"file must be a regular file: {file!r} is none")
+
+        def attempt(count: int) -> int:
+            return self._push_file(source.fd, count, source.offset)
+
+        return Transfer(source, target, "sendfile", attempt).run(size, deadline)
 
     def flush(self, timeout: float | None = None) -> None:
         """Write the rest of a message that an earlier `send` had no time for; nearly always there is none.

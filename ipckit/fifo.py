@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipckit._handle import NamedHandle
+from ipckit._names import checked_path
 from ipckit._retry import expired, pause
 from ipckit._wait import Deadline
 from ipckit.errors import syscall_error
@@ -60,7 +61,7 @@ class Fifo(NamedHandle):
             AlreadyExistsError: the path is taken (EEXIST).
             NotFoundError: its directory does not exist (ENOENT).
         """
-        name = _unique_path() if path is None else _checked_path(path)
+        name = _unique_path() if path is None else checked_path(path)
         try:
             os.mkfifo(name, mode)
         except OSError as error:
@@ -80,7 +81,7 @@ class Fifo(NamedHandle):
             NotFoundError: there is nothing (ENOENT).
             ValueError: there is something that is no FIFO.
         """
-        name = _checked_path(path)
+        name = checked_path(path)
         try:
             fd = os.open(name, os.O_PATH | os.O_CLOEXEC)
         except OSError as error:
@@ -93,7 +94,7 @@ class Fifo(NamedHandle):
     @classmethod
     def open_or_create(cls, path: str | os.PathLike[str], **how: Any) -> Self:  # type: ignore[override] # no name
         """Find the FIFO at *path*, or make it if there is nothing; *how* is for `create` alone."""
-        return super().open_or_create(_checked_path(path), **how)
+        return super().open_or_create(checked_path(path), **how)
 
     @classmethod
     def unlink_name(cls, path: str | os.PathLike[str]) -> None:
@@ -103,7 +104,7 @@ class Fifo(NamedHandle):
             NotFoundError: there is nothing (ENOENT).
             ValueError: there is something that is no FIFO.
         """
-        name = _checked_path(path)
+        name = checked_path(path)
         try:
             if not stat.S_ISFIFO(os.lstat(name).st_mode):
                 raise ValueError(f"path must be a FIFO's, and something else is there: {name!r}")
@@ -161,18 +162,6 @@ class Fifo(NamedHandle):
     def _release(self) -> None:
         fd, self._fd = self._fd, -1
         os.close(fd)
-
-
-def _checked_path(path: object) -> str:
-    if isinstance(path, bytes) or not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
-    name = os.fsdecode(path)
-    if not name:
-        raise ValueError("path must not be empty")
-    if "\0" in name:
-        raise ValueError(f"path must have no NUL character: {name!r}")
-    # A child that gets the handle, or this process later on, may stand in another directory.
-    return os.path.abspath(name)
 
 
 def _unique_path() -> str:

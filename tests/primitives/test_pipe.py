@@ -28,8 +28,9 @@ from ipckit.errors import (
     PeerDiedError,
     TimeoutExpired,
 )
+from ipckit.features import limits
 from ipckit.pipe import PIPE_BUF, PacketReader, PacketWriter, Pipe, PipeReader, PipeWriter
-from ipckit.testing import pause, wait_blocked
+from ipckit.testing import pause, reached, wait_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -403,6 +404,62 @@ def test_capacity(pipe: Ends) -> None:
     for bad in (-1, 1 << 31):
         with pytest.raises(ValueError, match="size must be"):
             writer.set_capacity(bad)
+
+
+def test_capacity_from_the_beginning() -> None:
+    for packet in (False, True):
+        reader, writer = Pipe.create(packet=packet, capacity=5000)
+        with reader, writer:
+            assert reader.capacity == writer.capacity == 8192
+    with pytest.raises(ValueError, match="size must be"):
+        Pipe.create(capacity=-1)
+
+
+def test_capacity_is_in_pages_so_that_small_writes_apart_hold_less(pipe: Ends) -> None:
+    reader, writer = pipe
+    writer.set_capacity(2 * PIPE_BUF)
+    writer.write(bytes(PIPE_BUF - 1))
+    writer.write(bytes(2))  # does not fit into the rest of the page, and must not be split
+    assert writer.try_write(bytes(PIPE_BUF)) == 0
+    assert reader.available == PIPE_BUF + 1
+
+
+def test_the_wrong_direction_is_refused_by_the_kernel_and_absent_from_the_classes(pipe: Ends) -> None:
+    reader, writer = pipe
+    assert not hasattr(reader, "write")
+    assert not hasattr(writer, "read")
+    with pytest.raises(OSError, match="Bad file"):
+        os.write(reader.fileno(), b"x")
+    with pytest.raises(OSError, match="Bad file"):
+        os.read(writer.fileno(), 1)
+
+
+def pipes_beyond_the_quota() -> tuple[int, int, str]:
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    largest, pages = limits().pipe_max_size, limits().pipe_user_pages_soft
+    assert largest is not None
+    assert pages is not None
+    made = [Pipe.create(capacity=largest) for _ in range(pages * PIPE_BUF // largest)]
+    late = Pipe.create()
+    refusal = ""
+    try:
+        late[0].set_capacity(largest)
+    except AccessError as error:
+        refusal = str(error)
+    for reader, writer in (*made, late):
+        size = reader.capacity if writer.capacity == reader.capacity else 0
+        reader.close()
+        writer.close()
+    return len(made), size, refusal
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user who has no other pipes")
+def test_a_user_with_many_pages_in_pipes_gets_small_ones(spawn: Spawn) -> None:
+    made, size, refusal = spawn(pipes_beyond_the_quota).result()
+    assert made > 0
+    assert size <= 2 * PIPE_BUF
+    assert "fs.pipe-user-pages-soft" in refusal
 
 
 def test_capacity_above_the_limit_names_the_limit(pipe: Ends) -> None:
@@ -779,6 +836,38 @@ def test_ctrl_c_ends_a_wait(pipe: Ends, spawn: Spawn) -> None:
     child.wait_blocked("poll")
     child.send_signal(signal.SIGINT)
     assert child.result() > 0
+
+
+def write_to_nobody(writer: PipeWriter) -> int:
+    with writer:
+        try:
+            writer.write(b"x")
+        except BrokenPeerError as error:
+            number = error.errno or 0
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        reached(f"errno {number}")
+        writer.write(b"x")
+    return 0
+
+
+def test_sigpipe_is_ignored_until_a_program_restores_its_default_action(pipe: Ends, spawn: Spawn) -> None:
+    reader, writer = pipe
+    reader.close()
+    child = spawn(write_to_nobody, writer)
+    child.wait_reached(f"errno {errno.EPIPE}")
+    assert child.join() == -signal.SIGPIPE
+
+
+def test_a_program_we_start_gets_sigpipe_back_unless_told_otherwise(pipe: Ends) -> None:
+    reader, writer = pipe
+    stdout = writer.blocking_descriptor()
+    reader.close()
+    for restore, expected in ((True, -signal.SIGPIPE), (False, 1)):
+        done = subprocess.run(
+            ["cat", "/proc/self/status"], stdout=stdout, stderr=subprocess.DEVNULL, restore_signals=restore, check=False
+        )
+        assert done.returncode == expected
+    os.close(stdout)
 
 
 def test_reads_of_all_sizes_add_up(pipe: Ends, spawn: Spawn) -> None:

@@ -1,0 +1,191 @@
+"""The two sides of a transfer inside the kernel, and what must agree before bytes pass by Python: splice(2)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import os
+import select
+import stat
+from typing import TYPE_CHECKING, ClassVar
+
+from ipckit._framing import Framed
+from ipckit._handle import Handle
+from ipckit._pipe_end import PipeEnd
+from ipckit.errors import syscall_error
+
+if TYPE_CHECKING:
+    import threading
+    from typing import Protocol
+
+    from ipckit._turn import Turn
+    from ipckit._wait import Deadline
+
+    class HasFileno(Protocol):
+        def fileno(self) -> int: ...
+
+
+_PIECE = 1 << 20  # bytes of one system call, so that a close or a Ctrl-C is seen between two of them
+_SAFE_PIECE = 16384  # bytes; the piece for a blocking socket whose buffer nobody tells
+
+
+class Side:
+    """One side of a transfer: a handle of ours, a file object, a socket, or a bare descriptor."""
+
+    __slots__ = ("_file", "_framed", "_lock", "asks", "fd", "handle", "is_pipe", "packet", "waits")
+
+    name: ClassVar[str]
+    event: ClassVar[int]
+
+    def __init__(self, thing: object) -> None:
+        self._lock: threading.RLock | None = None
+        self._file: io.IOBase | None = None
+        self._framed: Framed | None = None
+        self.handle: Handle | None = None
+        if isinstance(thing, Handle):
+            self.handle = thing
+            self._framed = thing if isinstance(thing, Framed) else None
+        elif isinstance(thing, io.TextIOBase):
+            raise TypeError(f"{self.name} must be a binary file, not one of text: {thing!r}")
+        elif isinstance(thing, io.IOBase):
+            self._file = thing
+        self.fd = _descriptor(thing, self.name)
+        if isinstance(thing, PipeEnd):
+            self.is_pipe, self.packet, self.waits, self.asks = True, thing.packet, True, False
+            return
+        try:
+            mode = os.fstat(self.fd).st_mode
+        except OSError as error:
+            raise syscall_error(error.errno or errno.EIO, "fstat", self.subject) from None
+        self.is_pipe = stat.S_ISFIFO(mode)
+        self.packet = self.is_pipe and fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_DIRECT != 0
+        self.waits = not (stat.S_ISREG(mode) or stat.S_ISBLK(mode))
+        # The calls are told not to wait for pipes. A socket in blocking mode must be asked before each of them.
+        self.asks = (stat.S_ISSOCK(mode) or os.isatty(self.fd)) and os.get_blocking(self.fd)
+
+    @property
+    def subject(self) -> str:
+        """What an error says of it."""
+        return f"fd {self.fd}" if self.handle is None else repr(self.handle)
+
+    def enter(self, deadline: Deadline | None, verb: str) -> None:
+        """Keep the handle's descriptor and take its turn, so that nothing gets between the parts of a message."""
+        handle = self.handle
+        if handle is None:
+            self._prepare(deadline, verb)
+            return
+        handle._users.append(None)  # as `with handle._in_use()` does, until `leave`
+        try:
+            handle._check_open()
+            if self._framed is not None:
+                self._lock = self._turn(self._framed).take(handle, deadline, verb)
+            self._prepare(deadline, verb)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Undo `enter`."""
+        handle = self.handle
+        if handle is None:
+            return
+        if self._framed is not None and self._lock is not None:
+            self._turn(self._framed).give_back(self._lock)
+        handle._users.pop()
+        if handle._closed and not handle._users:
+            handle._release_once()
+
+    def _turn(self, framed: Framed) -> Turn:
+        raise NotImplementedError
+
+    def _prepare(self, deadline: Deadline | None, verb: str) -> None:
+        """Make messages and buffers agree with the descriptor."""
+        raise NotImplementedError
+
+
+class Source(Side):
+    """Where the data comes from.
+
+    Attributes:
+        offset: where to read in a file; None for the descriptor's own position.
+    """
+
+    __slots__ = ("_positioned", "offset")
+
+    name = "source"
+    event = select.POLLIN
+
+    def __init__(self, thing: object, offset: int | None = None) -> None:
+        super().__init__(thing)
+        self.offset = offset
+        self._positioned = False
+
+    def leave(self) -> None:
+        """Undo `enter`; a file object goes on behind what was read."""
+        if self._positioned and self._file is not None:
+            self._file.seek(self.offset or 0)
+        super().leave()
+
+    def _turn(self, framed: Framed) -> Turn:
+        return framed._framing.receiving
+
+    def _prepare(self, deadline: Deadline | None, verb: str) -> None:
+        del deadline
+        if self._framed is not None and self._framed._framing.incoming.begun:
+            remedy = f"it is between the parts of a message ({self._framed._framing.incoming!r}): receive() that first"
+            raise syscall_error(errno.EBUSY, verb, self.subject, remedy=remedy)
+        if self._file is not None and not self.waits:
+            self._file.flush()
+            if self.offset is None:
+                # What a file object has read ahead is not consumed: its own position counts, not the descriptor's.
+                self.offset = self._file.tell()
+                self._positioned = True
+
+
+class Target(Side):
+    """Where the data goes.
+
+    Attributes:
+        piece: how many bytes one call moves at most.
+    """
+
+    __slots__ = ("piece",)
+
+    name = "target"
+    event = select.POLLOUT
+
+    def __init__(self, thing: object) -> None:
+        super().__init__(thing)
+        self.piece = _room(thing) if self.asks else _PIECE
+
+    def _turn(self, framed: Framed) -> Turn:
+        return framed._framing.sending
+
+    def _prepare(self, deadline: Deadline | None, verb: str) -> None:
+        del verb
+        if self._framed is not None and self._framed._framing.unsent:
+            self._framed._flush(deadline)
+        elif self._file is not None:
+            self._file.flush()
+
+
+def _descriptor(thing: object, name: str) -> int:
+    if isinstance(thing, int) and not isinstance(thing, bool):
+        return thing
+    fileno = getattr(thing, "fileno", None)
+    if fileno is None:
+        raise TypeError(f"{name} must be a descriptor, or have a fileno, and {type(thing).__name__} has none")
+    fd: int = fileno()
+    return fd
+
+
+def _room(thing: object) -> int:
+    """What a blocking socket that poll(2) calls writable takes without waiting: a quarter of its buffer."""
+    genuine = getattr(thing, "socket", thing)
+    if not hasattr(genuine, "getsockopt"):
+        return _SAFE_PIECE
+    import socket
+
+    size: int = genuine.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    return max(1, min(size // 4, _PIECE))
