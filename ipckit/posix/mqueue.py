@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import posix_ipc
 
-from ipckit._handle import NamedHandle, new_name, reopen
+from ipckit._arguments import check_int, check_timeout
+from ipckit._handle import new_name, reopen
 from ipckit._names import check_mode, posix_name
 from ipckit._wait import Deadline, wait_fd
-from ipckit.errors import LimitError, syscall_error
-from ipckit.features import limits
-from ipckit.posix._arguments import check_int, check_timeout
-from ipckit.posix._translate import errno_of, translated
+from ipckit.errors import syscall_error
+from ipckit.posix._queue_lane import Lane, lane_of
+from ipckit.posix._queue_listing import QueueStatus, message_queues
+from ipckit.posix._queue_notifying import NotifyingQueue
+from ipckit.posix._queue_refusal import refused
+from ipckit.posix._translate import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer, Self
 
-    from ipckit.errors import IPCError
+__all__ = ["Message", "MessageQueue", "QueueAttributes", "QueueStatus", "message_queues"]
 
+_EAGAIN = -errno.EAGAIN
+_EINTR = -errno.EINTR
 _INT_MAX = (1 << 31) - 1
 _PRIORITY_MAX = posix_ipc.QUEUE_PRIORITY_MAX  # MQ_PRIO_MAX - 1
 
@@ -43,18 +48,16 @@ class QueueAttributes(NamedTuple):
     current_messages: int
 
 
-_new_tuple = tuple.__new__
-
-
-class MessageQueue(NamedHandle):
+class MessageQueue(NotifyingQueue):
     """A kernel queue of discrete messages, highest priority first, oldest first among equals.
 
     A message arrives whole or not at all, and stays in the kernel until one receiver takes it, whoever dies
     meanwhile. Safe to share between threads and across fork(2): the kernel serialises every operation. A wait ends
     after a signal handler that raises, and with ClosedError when another thread closes the handle.
 
-    `fileno` is pollable: POLLIN when there is a message, POLLOUT when there is room. Its file description is
-    non-blocking (O_NONBLOCK), which the timeouts rely on: leave it so.
+    `fileno` is pollable: POLLIN when there is a message, POLLOUT when there is room. O_NONBLOCK of its file
+    description, which a forked child and whoever else was given the descriptor share, is neither set nor looked at:
+    change it as others need it.
 
     >>> with MessageQueue.create("/ipckit-doc-mq", unlink_on_close=True) as queue:
     ...     queue.send(b"ping", priority=3)
@@ -62,7 +65,7 @@ class MessageQueue(NamedHandle):
     Message(data=b'ping', priority=3)
     """
 
-    __slots__ = ("_access", "_copied_below", "_fd", "_max_message_size", "_max_messages", "_queue", "_receive", "_send")
+    __slots__ = ("_access", "_lane", "_max_message_size", "_max_messages", "_queue", "_receive", "_send")
 
     pollable = True
 
@@ -73,10 +76,9 @@ class MessageQueue(NamedHandle):
         self._fd: int = queue.mqd
         self._max_messages: int = queue.max_messages
         self._max_message_size: int = queue.max_message_size
-        # posix_ipc leaves each message in an allocation of max_message_size: a copy gives the surplus back.
-        self._copied_below = self._max_message_size // 2
-        self._send: Callable[[Any, None, int], None] = queue.send
-        self._receive: Callable[[], tuple[bytes, int]] = queue.receive
+        self._lane: Lane[Message] = lane_of(self._fd, self._max_message_size, Message)
+        self._send = self._lane.send
+        self._receive = self._lane.receive
 
     @classmethod
     def create(
@@ -109,13 +111,13 @@ class MessageQueue(NamedHandle):
         try:
             queue = posix_ipc.MessageQueue(
                 name,
-                posix_ipc.O_CREX | posix_ipc.O_NONBLOCK,
+                posix_ipc.O_CREX,
                 mode=mode,
                 max_messages=max_messages,
                 max_message_size=max_message_size,
             )
         except Exception as error:
-            raise _refused(error, name, max_messages, max_message_size) from None
+            raise refused(error, name, max_messages, max_message_size) from None
         handle = cls(name, queue, {}, unlink=unlink_on_close)
         try:
             os.fchmod(handle._fd, mode)
@@ -141,7 +143,7 @@ class MessageQueue(NamedHandle):
         if not (receive or send):
             raise ValueError("at least one of receive and send must be true")
         try:
-            queue = posix_ipc.MessageQueue(name, posix_ipc.O_NONBLOCK, read=receive, write=send)
+            queue = posix_ipc.MessageQueue(name, read=receive, write=send)
         except Exception as error:
             raise translated(error, "mq_open", name) from None
         access = {} if receive and send else {"receive": bool(receive), "send": bool(send)}
@@ -175,25 +177,28 @@ class MessageQueue(NamedHandle):
         if timeout is not None:
             check_timeout(timeout)
         if type(data) is not bytes:
-            data = _contiguous(data)
+            data = _as_bytes(data)
         try:
-            self._send(data, None, priority)
-        except Exception as error:
-            self._send_waiting(error, data, priority, timeout)
+            rc = self._send(data, priority)
+        except (OverflowError, TypeError):
+            rc = -errno.EINVAL
+        if rc:
+            self._send_waiting(rc, data, priority, timeout)
 
     def try_send(self, data: Buffer, *, priority: int = 0) -> bool:
         """Append *data* if there is room now. Returns whether there was; otherwise as `send`."""
         if type(data) is not bytes:
-            data = _contiguous(data)
+            data = _as_bytes(data)
         while True:
             try:
-                self._send(data, None, priority)
-            except posix_ipc.BusyError:
-                return False
-            except Exception as error:
-                self._send_failed(error, data, priority)
-            else:
+                rc = self._send(data, priority)
+            except (OverflowError, TypeError):
+                rc = -errno.EINVAL
+            if not rc:
                 return True
+            if rc == _EAGAIN:
+                return False
+            self._send_failed(rc, data, priority)
 
     def receive(self, timeout: float | None = None) -> Message:
         """Take the oldest message of the highest priority, waiting for one: mq_timedreceive(3).
@@ -206,28 +211,16 @@ class MessageQueue(NamedHandle):
         """
         if timeout is not None:
             check_timeout(timeout)
-        try:
-            data, priority = self._receive()
-        except Exception as error:
-            return self._receive_waiting(error, timeout)
-        if len(data) < self._copied_below:
-            data = b"%b" % data
-        return _new_tuple(Message, (data, priority))
+        message = self._receive()
+        return self._receive_waiting(message, timeout) if type(message) is int else message  # type: ignore[return-value]
 
     def try_receive(self) -> Message | None:
         """Take a message if there is one now; None if there is none."""
-        while True:
-            try:
-                data, priority = self._receive()
-            except posix_ipc.BusyError:
+        while isinstance(message := self._receive(), int):
+            if message == _EAGAIN:
                 return None
-            except Exception as error:
-                self._receive_failed(error)
-            else:
-                break
-        if len(data) < self._copied_below:
-            data = b"%b" % data
-        return _new_tuple(Message, (data, priority))
+            self._receive_failed(message)
+        return message
 
     def attributes(self) -> QueueAttributes:
         """The queue's limits, and how many messages it holds now: mq_getattr(3)."""
@@ -254,48 +247,49 @@ class MessageQueue(NamedHandle):
         self._check_open()
         return self._fd
 
-    def _send_waiting(self, error: Exception, data: Buffer, priority: int, timeout: float | None) -> None:
-        if not isinstance(error, posix_ipc.BusyError):
-            self._send_failed(error, data, priority)
+    def _send_waiting(self, rc: int, data: bytes, priority: int, timeout: float | None) -> None:
+        if rc != _EAGAIN:
+            self._send_failed(rc, data, priority)
         deadline = Deadline.after(timeout)  # the clock is read only now: nothing has waited yet
         while wait_fd(self, self._fd, select.POLLOUT, deadline):
             if self.try_send(data, priority=priority):
                 return
-        raise syscall_error(errno.ETIMEDOUT, "mq_timedsend", self._name) from None
+        raise syscall_error(errno.ETIMEDOUT, "mq_timedsend", self._name)
 
-    def _receive_waiting(self, error: Exception, timeout: float | None) -> Message:
-        if not isinstance(error, posix_ipc.BusyError):
-            self._receive_failed(error)
+    def _receive_waiting(self, rc: int, timeout: float | None) -> Message:
+        if rc != _EAGAIN:
+            self._receive_failed(rc)
         deadline = Deadline.after(timeout)
         while wait_fd(self, self._fd, select.POLLIN, deadline):
             message = self.try_receive()
             if message is not None:
                 return message
-        raise syscall_error(errno.ETIMEDOUT, "mq_timedreceive", self._name) from None
+        raise syscall_error(errno.ETIMEDOUT, "mq_timedreceive", self._name)
 
-    def _send_failed(self, error: Exception, data: Buffer, priority: object) -> None:
-        """Raise what *error* of a send means; return if it is only to be tried again."""
+    def _send_failed(self, rc: int, data: bytes, priority: object) -> None:
+        """Raise what *rc* of a send means; return if it is only to be tried again."""
         self._check_open()
-        if isinstance(error, posix_ipc.SignalError):
+        if rc == _EINTR:
             return
-        if memoryview(data).nbytes > self._max_message_size:
+        if len(data) > self._max_message_size:
             remedy = f"max_message_size is {self._max_message_size}; send less, or create the queue with more"
-            raise syscall_error(errno.EMSGSIZE, "mq_send", self._name, remedy=remedy) from None
+            raise syscall_error(errno.EMSGSIZE, "mq_send", self._name, remedy=remedy)
         check_int(priority, "priority", 0, _PRIORITY_MAX, "higher is received first")
-        if self._access.get("send") is False:
-            raise syscall_error(errno.EACCES, "mq_send", self._name, remedy="opened with send=False") from None
-        raise translated(error, "mq_send", self._name) from None
+        self._refuse(rc, "mq_send", "send")
 
-    def _receive_failed(self, error: Exception) -> None:
+    def _receive_failed(self, rc: int) -> None:
         self._check_open()
-        if isinstance(error, posix_ipc.SignalError):
-            return
-        if self._access.get("receive") is False:
-            raise syscall_error(errno.EACCES, "mq_receive", self._name, remedy="opened with receive=False") from None
-        raise translated(error, "mq_receive", self._name) from None
+        if rc != _EINTR:
+            self._refuse(rc, "mq_receive", "receive")
+
+    def _refuse(self, rc: int, syscall: str, right: str) -> None:
+        if rc == -errno.EBADF and self._access.get(right) is False:
+            raise syscall_error(errno.EACCES, syscall, self._name, remedy=f"opened with {right}=False")
+        raise syscall_error(-rc, syscall, self._name)
 
     def _release(self) -> None:
         self._fd = -1
+        self._lane.close()
         self._queue.close()
 
     def _identity(self) -> tuple[int, int]:
@@ -310,29 +304,8 @@ class MessageQueue(NamedHandle):
         return reopen, (type(self), self._name, self._identity(), self._access)
 
 
-def _contiguous(data: Buffer) -> memoryview:
-    """A view of *data*; checked here because posix_ipc takes a str, and mishandles what is no buffer."""
+def _as_bytes(data: Buffer) -> bytes:
     view = memoryview(data)
     if not view.c_contiguous:
         raise TypeError("data must be a C-contiguous buffer; pass bytes(data)")
-    return view
-
-
-def _refused(error: Exception, name: str, max_messages: int, max_message_size: int) -> IPCError:
-    """What a failed creation means: EINVAL stands for either size being beyond its sysctl."""
-    if errno_of(error, creating=True) != errno.EINVAL:
-        return translated(error, "mq_open", name, creating=True)
-    now = limits()
-    reasons = [
-        f"{argument}={asked} exceeds sysctl {sysctl}={limit}; raise it, or ask for less"
-        for argument, asked, sysctl, limit in (
-            ("max_messages", max_messages, "fs.mqueue.msg_max", now.mq_max_messages),
-            ("max_message_size", max_message_size, "fs.mqueue.msgsize_max", now.mq_max_message_size),
-        )
-        if limit is not None and asked > limit
-    ]
-    if not reasons:
-        return translated(error, "mq_open", name, creating=True)
-    limit_error = LimitError(errno.EINVAL, f"{os.strerror(errno.EINVAL)} ({'; '.join(reasons)})", name)
-    limit_error.syscall = "mq_open"
-    return limit_error
+    return view.tobytes()

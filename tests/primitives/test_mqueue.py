@@ -1,33 +1,27 @@
-"""posix.MessageQueue: the numbers are those of "POSIX mq" in the list of edge cases."""
+"""posix.MessageQueue: messages, waits, names, rights: mq_overview(7)."""
 
 from __future__ import annotations
 
 import array
 import contextlib
-import ctypes
 import os
 import pickle
-import resource
-import select
 import signal
 import threading
 import time
 from typing import TYPE_CHECKING
 
-import posix_ipc
 import pytest
 
 from ipckit.errors import (
     AccessError,
     AlreadyExistsError,
     ClosedError,
-    LimitError,
     MessageTooLargeError,
     NotFoundError,
     SyscallError,
     TimeoutExpired,
 )
-from ipckit.features import limits
 from ipckit.posix import Message, MessageQueue
 from ipckit.testing import reached, wait_blocked
 
@@ -36,8 +30,10 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
+# One user's queues share RLIMIT_MSGQUEUE, which some of these tests exhaust.
+pytestmark = pytest.mark.xdist_group("mqueue")
+
 NOBODY = 65534
-CLONE_NEWIPC = 0x08000000
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
 
 
@@ -58,16 +54,10 @@ def become_nobody() -> None:
     os.setuid(NOBODY)
 
 
-def enter_ipc_namespace() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWIPC):
-        raise OSError(ctypes.get_errno(), "unshare")
-
-
 # --- order, content, limits of one message ---------------------------------------------------------------------
 
 
-def test_higher_priority_first_and_oldest_first_among_equals(queue: MessageQueue) -> None:  # 1
+def test_higher_priority_first_and_oldest_first_among_equals(queue: MessageQueue) -> None:
     for data, priority in ((b"a", 1), (b"b", 5), (b"c", 1)):
         queue.send(data, priority=priority)
     assert [queue.receive(timeout=0) for _ in range(3)] == [(b"b", 5), (b"a", 1), (b"c", 1)]
@@ -82,7 +72,7 @@ def test_a_message_has_named_fields(queue: MessageQueue) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 15, 16])
-def test_every_size_up_to_the_limit_arrives_whole(queue: MessageQueue, size: int) -> None:  # 2
+def test_every_size_up_to_the_limit_arrives_whole(queue: MessageQueue, size: int) -> None:
     data = bytes(range(size))
     queue.send(data)
     received = queue.receive(timeout=0).data
@@ -115,7 +105,7 @@ def test_small_messages_are_kept_in_small_memory() -> None:
     assert size < 100 * 1024
 
 
-def test_a_message_too_long_is_refused_whole(queue: MessageQueue) -> None:  # 3, 4
+def test_a_message_too_long_is_refused_whole(queue: MessageQueue) -> None:
     with pytest.raises(MessageTooLargeError, match="max_message_size is 16"):
         queue.send(bytes(17))
     with pytest.raises(MessageTooLargeError):
@@ -126,7 +116,7 @@ def test_a_message_too_long_is_refused_whole(queue: MessageQueue) -> None:  # 3,
     assert queue.receive().data == b"full"
 
 
-def test_priorities_end_at_32767(queue: MessageQueue) -> None:  # 9
+def test_priorities_end_at_32767(queue: MessageQueue) -> None:
     queue.send(b"top", priority=32767)
     assert queue.receive() == (b"top", 32767)
     for bad in (32768, -1, 1 << 80, -(1 << 80)):
@@ -169,7 +159,7 @@ def test_what_is_no_contiguous_buffer_is_a_type_error(queue: MessageQueue, wrong
 # --- timeouts ----------------------------------------------------------------------------------------------------
 
 
-def test_never_waiting(queue: MessageQueue) -> None:  # 5
+def test_never_waiting(queue: MessageQueue) -> None:
     assert queue.try_receive() is None
     with pytest.raises(TimeoutExpired, match=r"mq_timedreceive: The time given is up"):
         queue.receive(timeout=0)
@@ -180,7 +170,7 @@ def test_never_waiting(queue: MessageQueue) -> None:  # 5
     assert queue.attributes().current_messages == 3
 
 
-def test_a_timeout_is_waited_for(queue: MessageQueue) -> None:  # 6
+def test_a_timeout_is_waited_for(queue: MessageQueue) -> None:
     start = time.monotonic()
     with pytest.raises(TimeoutExpired):
         queue.receive(timeout=0.12)
@@ -192,13 +182,13 @@ def test_a_timeout_is_waited_for(queue: MessageQueue) -> None:  # 6
     assert time.monotonic() - start >= 0.12
 
 
-def test_a_tiny_timeout_takes_what_is_there(queue: MessageQueue) -> None:  # 7
+def test_a_tiny_timeout_takes_what_is_there(queue: MessageQueue) -> None:
     queue.send(b"x", timeout=1e-9)
     assert queue.receive(timeout=1e-9).data == b"x"
 
 
 @pytest.mark.parametrize("bad", [-1, -0.001, float("nan"), float("-inf")])
-def test_bad_timeouts_are_refused_even_if_no_wait_is_needed(queue: MessageQueue, bad: float) -> None:  # 8
+def test_bad_timeouts_are_refused_even_if_no_wait_is_needed(queue: MessageQueue, bad: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         queue.send(b"x", timeout=bad)
     queue.send(b"x")
@@ -387,40 +377,11 @@ def test_a_forked_child_uses_the_same_queue(queue: MessageQueue) -> None:
         assert again.receive(timeout=0).data == b"named still"
 
 
-# --- flags, descriptor, attributes ---------------------------------------------------------------------------------
-
-
-def test_o_nonblock_of_another_handle_does_not_matter(queue: MessageQueue, spawn: Spawn) -> None:  # 18, 19
-    other = posix_ipc.MessageQueue(queue.name)
-    other.block = False
-    other.block = True
-    peer = spawn(receive_and_reply, queue.name)
-    peer.wait_blocked("poll")
-    other.send(b"ab")
-    peer.result()
-    assert other.receive() == (b"ba", 0)
-    assert queue.attributes() == (3, 16, 0)
-    other.close()
-
-
 def test_attributes(queue: MessageQueue) -> None:
     assert (queue.max_messages, queue.max_message_size) == (3, 16)
     queue.send(b"x")
     attributes = queue.attributes()
     assert (attributes.max_messages, attributes.max_message_size, attributes.current_messages) == (3, 16, 1)
-
-
-def test_the_descriptor_is_pollable_and_close_on_exec(queue: MessageQueue) -> None:  # 25
-    assert queue.pollable
-    assert not os.get_inheritable(queue.fileno())
-    assert repr(queue) == f"<MessageQueue {queue.name!r} fd={queue.fileno()}>"
-    poller = select.poll()
-    poller.register(queue, select.POLLIN | select.POLLOUT)
-    assert poller.poll(0) == [(queue.fileno(), select.POLLOUT)]
-    queue.send(b"x")
-    assert poller.poll(0) == [(queue.fileno(), select.POLLIN | select.POLLOUT)]
-    fill(queue)
-    assert poller.poll(0) == [(queue.fileno(), select.POLLIN)]
 
 
 # --- names and life cycle -------------------------------------------------------------------------------------------
@@ -433,7 +394,7 @@ def test_create_is_exclusive_and_open_is_not(queue: MessageQueue) -> None:
         MessageQueue.open("/ipckit-none")
 
 
-def test_open_or_create_ignores_the_arguments_of_create_for_what_exists(queue: MessageQueue) -> None:  # 26
+def test_open_or_create_ignores_the_arguments_of_create_for_what_exists(queue: MessageQueue) -> None:
     with MessageQueue.open_or_create(queue.name, max_messages=7, mode=0o644) as other:
         assert other.max_messages == 3
         assert os.fstat(other.fileno()).st_mode & 0o777 == 0o600
@@ -442,7 +403,7 @@ def test_open_or_create_ignores_the_arguments_of_create_for_what_exists(queue: M
         assert other.max_messages == 7
 
 
-def test_handles_outlive_the_name(queue: MessageQueue) -> None:  # 20
+def test_handles_outlive_the_name(queue: MessageQueue) -> None:
     with MessageQueue.create() as unlinked:
         with MessageQueue.open(unlinked.name) as other:
             unlinked.unlink()
@@ -455,7 +416,7 @@ def test_handles_outlive_the_name(queue: MessageQueue) -> None:  # 20
 
 
 @pytest.mark.parametrize("name", ["", "x", "/", "/a/b", "/a\0b", "/.", "/..", "/" + "n" * 256])
-def test_bad_names(name: str) -> None:  # 21
+def test_bad_names(name: str) -> None:
     for verb in (MessageQueue.create, MessageQueue.open, MessageQueue.unlink_name):
         with pytest.raises(ValueError, match="name"):
             verb(name)
@@ -533,7 +494,7 @@ def test_a_pickle_does_not_open_another_queue_of_that_name() -> None:
             pickle.loads(packed)
 
 
-# --- rights and limits ----------------------------------------------------------------------------------------------
+# --- rights ----------------------------------------------------------------------------------------------
 
 
 def test_a_handle_for_one_direction_says_so(queue: MessageQueue) -> None:
@@ -571,70 +532,6 @@ def test_another_user_gets_what_the_mode_gives(spawn: Spawn) -> None:
     with MessageQueue.create(mode=0o602, unlink_on_close=True) as queue:
         denied = "mq_open 13"
         assert spawn(as_nobody, queue.name).result() == [denied, denied, "open", "mq_unlink 13"]
-
-
-def create_beyond(**how: int) -> str:
-    become_nobody() if os.geteuid() == 0 else None  # root may have CAP_SYS_RESOURCE
-    try:
-        with MessageQueue.create(unlink_on_close=True, **how):
-            return "created"
-    except LimitError as error:
-        return str(error)
-
-
-def test_sizes_beyond_a_sysctl_name_it(spawn: Spawn) -> None:  # 22
-    now = limits()
-    assert now.mq_max_messages is not None
-    assert now.mq_max_message_size is not None
-    text = spawn(create_beyond, max_messages=now.mq_max_messages + 1).result()
-    assert f"sysctl fs.mqueue.msg_max={now.mq_max_messages}" in text
-    assert "max_messages" in text
-    assert "msgsize_max" not in text
-    text = spawn(create_beyond, max_message_size=now.mq_max_message_size + 1).result()
-    assert f"sysctl fs.mqueue.msgsize_max={now.mq_max_message_size}" in text
-
-
-def create_under_rlimit(which: int, left: int) -> tuple[int | None, str]:
-    MessageQueue.create(unlink_on_close=True).close()  # everything is imported by now
-    resource.setrlimit(which, (left, left))
-    try:
-        with MessageQueue.create(unlink_on_close=True):
-            return 0, "created"
-    except LimitError as error:
-        return error.errno, str(error)
-
-
-def test_emfile_names_the_limit_that_it_is_about(spawn: Spawn) -> None:  # 23
-    number, text = spawn(create_under_rlimit, resource.RLIMIT_MSGQUEUE, 100).result()
-    assert number == 24
-    assert "RLIMIT_MSGQUEUE" in text
-    number, text = spawn(create_under_rlimit, resource.RLIMIT_NOFILE, 3).result()
-    assert number == 24
-    assert "RLIMIT_NOFILE" in text
-
-
-def exhaust_queues() -> tuple[int, str]:
-    enter_ipc_namespace()
-    with open("/proc/sys/fs/mqueue/queues_max", "w") as sysctl:
-        sysctl.write("4")
-    become_nobody()
-    made = []
-    try:
-        while len(made) < 10:
-            made.append(MessageQueue.create(max_messages=1, max_message_size=1, unlink_on_close=True))
-    except LimitError as error:
-        return len(made), str(error)
-    finally:
-        for queue in made:
-            queue.close()
-    return len(made), "no error"
-
-
-@needs_root
-def test_too_many_queues(spawn: Spawn) -> None:  # 24
-    made, text = spawn(exhaust_queues).result()
-    assert made == 4
-    assert "fs.mqueue.queues_max" in text
 
 
 def test_errors_carry_errno_and_call() -> None:
