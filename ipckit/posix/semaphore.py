@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
-import sysconfig
 from typing import TYPE_CHECKING
 
+from ipckit._arguments import check_int
 from ipckit._handle import NamedHandle, new_name
 from ipckit._names import check_mode, posix_name
 from ipckit._native import ffi, lib
-from ipckit._native_quick import lib as quick
 from ipckit._shmfile import DIRECTORY
-from ipckit._wait import FOREVER, PASSED, Deadline
 from ipckit.errors import check, syscall_error
-from ipckit.posix._arguments import check_int
+from ipckit.posix._semaphore_lane import lane_of
+from ipckit.posix._tokens import VALUE_MAX, Tokens
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any
 
     from typing_extensions import Self
 
-_VALUE_MAX = (1 << 31) - 1  # SEM_VALUE_MAX
 _PREFIX = "sem."  # glibc's: the file of /name is /dev/shm/sem.name
-_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-_CHUNK = 4096  # posts between two looks at pending signals
-
-# One crossing into C for each operation that goes through at once, with the GIL kept.
-_trywait = quick.ipk_posix_sem_trywait
-_post = quick.ipk_posix_sem_post
 
 
-class Semaphore(NamedHandle):
+class Semaphore(Tokens, NamedHandle):
     """A counter that never falls below 0: `acquire` takes a token or waits for one, `release` gives one.
 
     Used like `threading.Semaphore`: ``with semaphore:`` acquires and releases. It is closed by `close`, or by
@@ -52,13 +42,12 @@ class Semaphore(NamedHandle):
     >>> semaphore.close()
     """
 
-    __slots__ = ("_inode", "_owner", "_sem")
+    __slots__ = ("_inode", "_lane", "_sem")
 
     def __init__(self, name: str, sem: Any, inode: tuple[int, int], *, unlink: bool = False) -> None:
         super().__init__(name, unlink_on_close=unlink)
-        self._owner = sem
-        # A plain pointer crosses into C faster. It is enough where the GIL keeps `close` out of a quick call.
-        self._sem = sem if _FREE_THREADED else ffi.cast("void *", sem)
+        self._sem = sem
+        self._lane = lane_of(sem)
         self._inode = inode
 
     @classmethod
@@ -77,7 +66,7 @@ class Semaphore(NamedHandle):
             AlreadyExistsError: *name* is taken (EEXIST).
         """
         name = posix_name(new_name(name), prefix=_PREFIX)
-        check_int(value, "value", 0, _VALUE_MAX, "tokens")
+        check_int(value, "value", 0, VALUE_MAX, "tokens")
         check_mode(mode)
         # Made under a name that nobody knows, so that its mode is right when it gets its own.
         hidden = f"/.ipckit-{secrets.token_hex(8)}"
@@ -119,96 +108,6 @@ class Semaphore(NamedHandle):
             NotFoundError: there is no semaphore of that name (ENOENT).
         """
         check(lib.ipk_posix_sem_unlink(os.fsencode(posix_name(name, prefix=_PREFIX))), "sem_unlink", name)
-
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:  # noqa: FBT001, FBT002  # threading's
-        """Take a token, waiting for one: sem_wait(3), sem_clockwait(3).
-
-        Args:
-            blocking: False: take one if there is one now.
-            timeout: seconds, on a clock that no setting of the date disturbs; None waits for ever, 0 never waits.
-
-        Returns:
-            False if there was no token in that time.
-
-        Raises:
-            ValueError: a timeout was given with ``blocking=False``.
-        """
-        if timeout is not None:
-            if not blocking:
-                raise ValueError("timeout must be None where blocking is false: that call never waits")
-            if type(timeout) is not float or not timeout >= 0:
-                Deadline.after(timeout)  # refuses what is no timeout
-        if not _trywait(self._sem):
-            return True
-        # The clock is read only now: nothing has waited yet.
-        return self._acquire_waiting(Deadline.after(timeout) if blocking else PASSED)
-
-    def try_acquire(self) -> bool:
-        """Take a token if there is one now: sem_trywait(3). Returns whether there was."""
-        return not _trywait(self._sem) or self._acquire_waiting(PASSED)
-
-    def release(self, n: int = 1) -> None:
-        """Give *n* tokens, each of which wakes a waiter: sem_post(3).
-
-        Args:
-            n: 1 or more. They are given one by one; another process may take some before the last is given.
-
-        Raises:
-            SyscallError: there would be more than 2147483647 (EOVERFLOW).
-        """
-        if n == 1:
-            if _post(self._sem):
-                self._post_failed()
-            return
-        self._release_many(n)
-
-    @property
-    def value(self) -> int:
-        """The tokens there are now: sem_getvalue(3). 0 also while processes wait."""
-        result = quick.ipk_posix_sem_value(self._sem)
-        if result < 0:
-            self._check_open()
-        return check(result, "sem_getvalue", self._name)
-
-    def __enter__(self) -> Self:
-        if _trywait(self._sem):
-            self._acquire_waiting(FOREVER)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if _post(self._sem):
-            self._post_failed()
-
-    def _acquire_waiting(self, deadline: Deadline) -> bool:
-        with self._in_use():
-            while True:
-                # At a deadline that has passed this takes a token that is there, and does not wait.
-                result: int = lib.ipk_posix_sem_wait(self._sem, deadline.slice_end_ns())
-                if result == 0:
-                    return True
-                if result not in (-errno.ETIMEDOUT, -errno.EINTR):
-                    check(result, "sem_clockwait", self._name)
-                self._check_open()
-                if deadline.expired:
-                    return False
-
-    def _release_many(self, n: int) -> None:
-        check_int(n, "n", 1, _VALUE_MAX, "tokens")
-        if self.value + n > _VALUE_MAX:  # refuse before the first, where it can be known
-            raise syscall_error(errno.EOVERFLOW, "sem_post", self._name)
-        for start in range(0, n, _CHUNK):
-            for _ in range(min(_CHUNK, n - start)):
-                if _post(self._sem):
-                    self._post_failed()
-
-    def _post_failed(self) -> None:
-        self._check_open()
-        raise syscall_error(errno.EOVERFLOW, "sem_post", self._name)
-
-    def _release(self) -> None:
-        self._sem = self._owner = ffi.NULL  # the last reference closes it: see _opened
 
     def _identity(self) -> tuple[int, int]:
         return self._inode

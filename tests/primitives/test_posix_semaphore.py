@@ -1,4 +1,4 @@
-"""posix.Semaphore: the numbers are those of "POSIX sem" in the list of edge cases."""
+"""posix.Semaphore: tokens, waits, death, names, modes, other programs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def file_of(name: str) -> str:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_value_never_falls_below_zero(semaphore: Semaphore) -> None:  # 1
+def test_the_value_never_falls_below_zero(semaphore: Semaphore) -> None:
     assert semaphore.value == 0
     assert semaphore.try_acquire() is False
     assert semaphore.acquire(blocking=False) is False
@@ -84,7 +84,7 @@ def test_with_acquires_and_releases() -> None:
         assert not semaphore.closed
 
 
-def test_too_many_tokens_are_an_error_and_change_nothing() -> None:  # 4
+def test_too_many_tokens_are_an_error_and_change_nothing() -> None:
     top = (1 << 31) - 1
     with contextlib.closing(Semaphore.create(value=top, unlink_on_close=True)) as semaphore:
         with pytest.raises(SyscallError, match="sem_post: Value too large"):
@@ -95,7 +95,7 @@ def test_too_many_tokens_are_an_error_and_change_nothing() -> None:  # 4
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 31])
-def test_values_out_of_range(value: int) -> None:  # 5
+def test_values_out_of_range(value: int) -> None:
     with pytest.raises(ValueError, match="value must be 0 to 2147483647"):
         Semaphore.create(value=value)
 
@@ -116,7 +116,7 @@ def test_a_timeout_is_waited_for(semaphore: Semaphore) -> None:
     assert semaphore.acquire(True, 0.001) is False
 
 
-def test_a_free_token_is_taken_whatever_the_deadline(semaphore: Semaphore) -> None:  # 3
+def test_a_free_token_is_taken_whatever_the_deadline(semaphore: Semaphore) -> None:
     semaphore.release(5)
     assert semaphore.acquire(timeout=0)
     assert semaphore.acquire(timeout=1e-12)
@@ -151,7 +151,7 @@ def test_no_timeout_without_blocking(semaphore: Semaphore) -> None:
     assert semaphore.value == 1
 
 
-def test_the_deadline_is_on_the_monotonic_clock(semaphore: Semaphore) -> None:  # 2, 12
+def test_the_deadline_is_on_the_monotonic_clock(semaphore: Semaphore) -> None:
     # A deadline near the boot is long past on the monotonic clock; one at today's date is years ahead of it.
     start = time.monotonic_ns()
     assert lib.ipk_posix_sem_wait(semaphore._sem, 1) == -110
@@ -195,7 +195,7 @@ def test_with_waits(semaphore: Semaphore, spawn: Spawn) -> None:
     assert semaphore.value == 1
 
 
-def test_a_killed_holder_never_gives_its_token_back(spawn: Spawn) -> None:  # 6
+def test_a_killed_holder_never_gives_its_token_back(spawn: Spawn) -> None:
     with contextlib.closing(Semaphore.create(value=1, unlink_on_close=True)) as semaphore:
         holder = spawn(hold_forever, semaphore.name)
         holder.wait_reached("holding")
@@ -224,7 +224,7 @@ def wait_through_signals(name: str, timeout: float) -> tuple[int, bool, float]:
 
 
 @pytest.mark.slow
-def test_a_handler_runs_and_the_wait_goes_on_with_what_is_left(semaphore: Semaphore, spawn: Spawn) -> None:  # 11
+def test_a_handler_runs_and_the_wait_goes_on_with_what_is_left(semaphore: Semaphore, spawn: Spawn) -> None:
     peer = spawn(wait_through_signals, semaphore.name, 2.0)
     peer.wait_reached("waiting")
     start = time.monotonic()
@@ -245,7 +245,7 @@ def release_in_a_handler(name: str) -> int:
         return semaphore.value
 
 
-def test_a_handler_may_release_what_the_interrupted_wait_is_after(semaphore: Semaphore, spawn: Spawn) -> None:  # 14
+def test_a_handler_may_release_what_the_interrupted_wait_is_after(semaphore: Semaphore, spawn: Spawn) -> None:
     peer = spawn(release_in_a_handler, semaphore.name)
     peer.wait_reached("waiting")
     peer.wait_blocked("futex")
@@ -350,7 +350,7 @@ def test_create_is_exclusive_and_open_is_not(semaphore: Semaphore) -> None:
         Semaphore.open("/ipckit-none")
 
 
-def test_open_or_create_ignores_the_arguments_of_create_for_what_exists(semaphore: Semaphore) -> None:  # 10
+def test_open_or_create_ignores_the_arguments_of_create_for_what_exists(semaphore: Semaphore) -> None:
     with contextlib.closing(Semaphore.open_or_create(semaphore.name, value=5, mode=0o644)) as other:
         assert other.value == 0
         assert os.stat(file_of(semaphore.name)).st_mode & 0o777 == 0o600
@@ -359,7 +359,7 @@ def test_open_or_create_ignores_the_arguments_of_create_for_what_exists(semaphor
     new.close()
 
 
-def test_handles_outlive_the_name_and_a_new_one_is_another(semaphore: Semaphore) -> None:  # 7, 8
+def test_handles_outlive_the_name_and_a_new_one_is_another(semaphore: Semaphore) -> None:
     with contextlib.closing(Semaphore.create(value=1)) as unlinked:
         other = Semaphore.open(unlinked.name)
         unlinked.unlink()
@@ -372,9 +372,9 @@ def test_handles_outlive_the_name_and_a_new_one_is_another(semaphore: Semaphore)
         new.close()
 
 
-def test_handles_of_one_semaphore_are_closed_one_by_one(semaphore: Semaphore) -> None:  # 13
+def test_handles_of_one_semaphore_are_closed_one_by_one(semaphore: Semaphore) -> None:
     first, second = Semaphore.open(semaphore.name), Semaphore.open(semaphore.name)
-    assert first._owner == second._owner  # glibc maps it once
+    assert first._sem == second._sem  # glibc maps it once
     first.close()
     second.release()
     assert semaphore.acquire(timeout=0)
@@ -382,7 +382,7 @@ def test_handles_of_one_semaphore_are_closed_one_by_one(semaphore: Semaphore) ->
 
 
 @pytest.mark.parametrize("name", ["", "x", "/", "/a/b", "/a\0b", "/.", "/..", "/" + "n" * 252])
-def test_bad_names(name: str) -> None:  # 9
+def test_bad_names(name: str) -> None:
     for verb in (Semaphore.create, Semaphore.open, Semaphore.unlink_name):
         with pytest.raises(ValueError, match="name"):
             verb(name)
