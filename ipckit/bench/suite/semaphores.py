@@ -11,6 +11,7 @@ import sysv_ipc
 
 from ipckit.bench.row import Lock
 from ipckit.posix.semaphore import Semaphore
+from ipckit.sysv.sem import SemaphoreSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,21 @@ class BarePosixSemaphore(Lock):
     def close(self) -> None:
         self.opened()
         self.semaphore.close()
+
+
+class SysvSemaphoreSet(Lock):
+    """The only member of a set, without undo."""
+
+    name = "sysv.SemaphoreSet"
+    about = "a member of ipckit.sysv.SemaphoreSet with the value 1"
+    family = "semaphore"
+
+    def __init__(self) -> None:
+        self.set = SemaphoreSet.create(values=[1], remove_on_close=True)
+
+    def calls(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        member = self.set.member(0)
+        return member.acquire, member.release
 
 
 class BareSysvSemaphore(Lock):

@@ -1,4 +1,8 @@
-"""System V message queues: msgop(2)."""
+"""System V message queues: msgop(2).
+
+A queue that is removed is gone at once, for those who use it, too. So it can't be removed before the measurement, as
+names are: it stays behind if the benchmark is killed by SIGKILL, until ipcrm(1) removes it.
+"""
 
 # ruff: noqa: D102  # the methods do what ipckit.bench.row says of them
 
@@ -10,11 +14,36 @@ from typing import TYPE_CHECKING, Any
 import sysv_ipc
 
 from ipckit.bench.row import Channel
+from ipckit.sysv.msg import MessageQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT = Path("/proc/sys/kernel/msgmax")
+
+
+class SysvQueue(Channel):
+    """A queue of the size that the sysctls give it."""
+
+    name = "sysv.MessageQueue"
+    about = "ipckit.sysv.MessageQueue, private, of kernel.msgmnb bytes"
+    family = "message queue"
+
+    def __init__(self, _size: int, /) -> None:
+        self.limit = int(LIMIT.read_text())
+        self.queue = MessageQueue.create(remove_on_close=True)
+
+    def refuses(self, size: int, /) -> str | None:
+        return refusal(size, self.limit)
+
+    def sender(self, _size: int, /) -> Callable[[Any], object]:
+        return self.queue.send
+
+    def receiver(self, _size: int, /) -> Callable[[], Any]:
+        return self.queue.receive
+
+    def data(self, received: Any, /) -> Any:
+        return received[1]
 
 
 class BareSysvQueue(Channel):
@@ -36,7 +65,7 @@ class BareSysvQueue(Channel):
         self.queue = sysv_ipc.MessageQueue(key, max_message_size=self.limit)
 
     def refuses(self, size: int, /) -> str | None:
-        return f"message size limit {self.limit} B (sysctl kernel.msgmax)" if size > self.limit else None
+        return refusal(size, self.limit)
 
     def sender(self, _size: int, /) -> Callable[[Any], object]:
         send: Callable[[Any], object] = self.queue.send
@@ -51,3 +80,8 @@ class BareSysvQueue(Channel):
 
     def close(self) -> None:
         self.queue.remove()
+
+
+def refusal(size: int, limit: int) -> str | None:
+    """Why no queue carries messages of *size* bytes."""
+    return f"message size limit {limit} B (sysctl kernel.msgmax)" if size > limit else None
