@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import select
-import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipckit._framing import too_large
-from ipckit._retry import failure
 from ipckit._wait import Deadline
-from ipckit.errors import IPCError
 from ipckit.sockets._address import kernel_address
-from ipckit.sockets._base import SEND_NOW, connect, new_pair, new_socket
+from ipckit.sockets._addressed import DatagramSocket
+from ipckit.sockets._ancillary import AncillarySocket
 from ipckit.sockets._binding import bind, bind_abstract
-from ipckit.sockets._message import TAKE, MessageSocket
+from ipckit.sockets._unix import connect, new_unix_socket
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
@@ -28,12 +24,13 @@ class Received(NamedTuple):
     address: str | bytes | None
 
 
-class Datagram(MessageSocket):
+class Datagram(DatagramSocket, AncillarySocket):
     """A socket for single messages, in order and never lost: between Unix sockets a sender waits for room.
 
-    Threads, and processes after fork(2), may share it: each message goes to one receiver. b"" is a message. A
-    receiver is not told that the other side is gone, not even the other half of a pair; a sender is, by
-    BrokenPeerError.
+    A message is somewhat smaller than SO_SNDBUF; b"" is one. Threads, and processes after fork(2), may share the
+    socket: each message goes to one receiver. A receiver is not told that the other side is gone, not even the other
+    half of a pair; a sender is, by BrokenPeerError. `receive` takes messages alone: descriptors that come with one the
+    kernel closes; `receive_fds` takes both.
 
     >>> one, other = Datagram.pair()
     >>> with one, other:
@@ -44,12 +41,12 @@ class Datagram(MessageSocket):
 
     __slots__ = ()
 
-    _kind = socket.SOCK_DGRAM
+    _poll_is_truthful = False
 
     @classmethod
     def create(cls) -> Self:
         """A nameless, unconnected socket, for `send_to`; nobody can answer it."""
-        return cls(new_socket(cls._kind))
+        return cls(new_unix_socket(cls._kind))
 
     @classmethod
     def bind(cls, address: Address | None, *, mode: int = 0o600, unlink_on_close: bool = True) -> Self:
@@ -64,7 +61,7 @@ class Datagram(MessageSocket):
         Raises:
             AlreadyExistsError: a live socket, or something else, is there (EADDRINUSE).
         """
-        sock = new_socket(cls._kind)
+        sock = new_unix_socket(cls._kind)
         try:
             binding = bind(sock, address, mode)
             handle = cls(sock)
@@ -87,17 +84,11 @@ class Datagram(MessageSocket):
             BrokenPeerError: nobody receives there (ECONNREFUSED).
             AccessError: the permission bits forbid it (EACCES).
         """
-        sock = new_socket(cls._kind)
+        sock = new_unix_socket(cls._kind)
         if autobind:
             bind_abstract(sock, b"")
         connect(sock, address, None)
         return cls(sock)
-
-    @classmethod
-    def pair(cls) -> tuple[Self, Self]:
-        """Two connected sockets: socketpair(2)."""
-        one, other = new_pair(cls._kind)
-        return cls(one), cls(other)
 
     def send_to(self, data: Buffer, address: Address, timeout: float | None = None) -> None:
         """Send *data* to the socket bound to *address*, waiting while its queue is full: sendto(2).
@@ -112,14 +103,7 @@ class Datagram(MessageSocket):
             MessageTooLargeError: *data* exceeds SO_SNDBUF (EMSGSIZE).
         """
         deadline = None if timeout is None else Deadline.after(timeout)
-        raw = kernel_address(address)
-        try:
-            self._view.sendto(data, SEND_NOW, raw)
-        except BlockingIOError:
-            attempt = self._view.sendto
-            self._wait(select.POLLOUT, deadline, lambda: attempt(data, SEND_NOW, raw), "sendto", truthful=False)
-        except OSError as error:
-            raise failure(self, error, "sendto") from None
+        self._send_to(data, kernel_address(address), deadline)
 
     def receive_from(self, timeout: float | None = None) -> Received:
         """Receive the next message together with its sender's address: recvfrom(2).
@@ -128,27 +112,5 @@ class Datagram(MessageSocket):
             TimeoutExpired: none came (ETIMEDOUT).
             MessageTooLargeError: it exceeded `max_message_size`, and is lost (EMSGSIZE).
         """
-        deadline = None if timeout is None else Deadline.after(timeout)
-        try:
-            return self._take_from()
-        except BlockingIOError:
-            received: Received = self._wait(select.POLLIN, deadline, self._take_from, "recvfrom")
-            return received
-        except IPCError:
-            raise
-        except OSError as error:
-            raise failure(self, error, "recvfrom") from None
-
-    def _take_from(self) -> Received:
-        buffers = self._buffers
-        try:
-            view = buffers.pop()
-        except IndexError:
-            view = self._new_buffer()
-        try:
-            size, address = self._view.recvfrom_into(view, 0, TAKE)
-            if size > len(view):
-                raise too_large(size, len(view), "recvfrom")
-            return Received(view[:size].tobytes(), address or None)
-        finally:
-            buffers.append(view)
+        data, address = self._receive_from(timeout)
+        return Received(data, address or None)

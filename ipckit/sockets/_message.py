@@ -1,70 +1,71 @@
-"""What datagram and sequenced-packet sockets have in common: messages that keep their boundaries: unix(7)."""
+"""What sockets with message boundaries have in common: whole messages, one system call each."""
 
 from __future__ import annotations
 
-import mmap
+import errno
 import select
 import socket
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipckit._framing import too_large
+from ipckit._framing import at_least_one
 from ipckit._retry import failure, retry
 from ipckit._wait import Deadline
-from ipckit.errors import IPCError
-from ipckit.sockets._base import NOW, SEND_NOW
-from ipckit.sockets._fds import PassesFds
+from ipckit.errors import IPCError, syscall_error
+from ipckit.sockets._base import NOW, SEND_NOW, SocketHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Buffer
 
-_DEFAULT_LIMIT = 1 << 19  # above what SO_SNDBUF lets an unprivileged process send, where net.core.wmem_max is as usual
-TAKE = NOW | socket.MSG_TRUNC  # with it recv(2) returns the message's true length
+_LOOK = NOW | int(socket.MSG_PEEK)
+_MEASURE = _LOOK | int(socket.MSG_TRUNC)  # with it recv(2) returns the message's true length
 
 
-class MessageSocket(PassesFds):
+class MessageSocket(SocketHandle):
     """A socket whose `send` and `receive` move whole messages, one system call each."""
 
-    __slots__ = ("_buffers", "_limit", "_recv_into", "_send")
+    __slots__ = ("_recv", "_room", "_send")
+
+    # Above what SO_SNDBUF lets an unprivileged process send, where net.core.wmem_max is as usual.
+    _default_limit: ClassVar[int] = 1 << 19
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self._limit = _DEFAULT_LIMIT
-        self._recv_into = self._view.recv_into
+        self._recv = self._view.recv
         self._send = self._view.send
-        # Each receiving thread takes one out and puts it back: list.pop and list.append are atomic.
-        self._buffers: list[memoryview] = []
+        self.max_message_size = self._default_limit
 
     @property
     def max_message_size(self) -> int:
-        """The largest message that `receive` takes, in bytes; 512 KiB unless set."""
-        return self._limit
+        """The largest message that `receive` takes, in bytes; each call sets so much memory aside for a moment."""
+        return self._room - 1
 
     @max_message_size.setter
     def max_message_size(self, limit: int) -> None:
         if not 1 <= limit < 1 << 31:
             raise ValueError(f"max_message_size must be from 1 to 2**31 - 1 bytes, not {limit}")
-        self._limit = limit
-        self._buffers = []
+        _Heap.prepare(limit + 1)
+        self._room = limit + 1  # a message that fills it was too large
 
     def send(self, data: Buffer, timeout: float | None = None) -> None:
         """Send *data* as one message, waiting while there is no room; an empty one is a message, too.
 
         Args:
-            data: somewhat less than SO_SNDBUF, whatever it is; sent whole or not at all.
+            data: sent whole or not at all; the class says how large it may be.
             timeout: seconds; None waits for ever, 0 never waits.
 
         Raises:
             TimeoutExpired: there was no room in time (ETIMEDOUT).
             BrokenPeerError: nobody receives any more (EPIPE, ECONNRESET, ECONNREFUSED), or not connected (ENOTCONN).
-            MessageTooLargeError: *data* exceeds SO_SNDBUF (EMSGSIZE).
+            MessageTooLargeError: *data* exceeds what the socket can send (EMSGSIZE).
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
             self._send(data, SEND_NOW)
         except BlockingIOError:
-            self._wait(select.POLLOUT, deadline, lambda: self._send(data, SEND_NOW), "send")
+            self._wait(select.POLLOUT, deadline, partial(self._send, data, SEND_NOW), "send")
         except OSError as error:
             raise failure(self, error, "send") from None
 
@@ -83,19 +84,18 @@ class MessageSocket(PassesFds):
 
         Raises:
             TimeoutExpired: none came (ETIMEDOUT).
-            EndOfStreamError: the other side of a SeqPacket connection has closed, and every message was received.
+            EndOfStreamError: the other side of a connection has closed, and every message was received.
             MessageTooLargeError: it exceeded `max_message_size`, and is lost (EMSGSIZE).
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            return self._take()
+            data = self._recv(self._room, NOW)
         except BlockingIOError:
             message: bytes = self._wait(select.POLLIN, deadline, self._take, "recv")
             return message
-        except IPCError:
-            raise
         except OSError as error:
             raise failure(self, error, "recv") from None
+        return data if 0 < len(data) < self._room else self._odd(data, "recv")
 
     def try_receive(self) -> bytes | None:
         """Receive the next message if there is one, else None; b"" is a message."""
@@ -108,31 +108,56 @@ class MessageSocket(PassesFds):
         except OSError as error:
             raise failure(self, error, "recv") from None
 
-    def _take(self) -> bytes:
-        buffers = self._buffers
-        try:
-            view = buffers.pop()
-        except IndexError:
-            view = self._new_buffer()
-        try:
-            size = self._recv_into(view, 0, TAKE)
-            return view[:size].tobytes() if 0 < size <= len(view) else self._odd(size, len(view))
-        finally:
-            buffers.append(view)
+    def peek(self, size: int = 65536, timeout: float | None = None) -> bytes:
+        """The first *size* bytes of the next message, which stays where it is: MSG_PEEK of recv(2).
 
-    def _odd(self, size: int, room: int) -> bytes:
+        Raises:
+            TimeoutExpired: none came (ETIMEDOUT).
+            EndOfStreamError: as `receive`.
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        at_least_one(size)
+        data: bytes = self._try_then_wait(select.POLLIN, deadline, partial(self._recv, size, _LOOK), "recv")
+        return data or self._empty()
+
+    def peek_size(self, timeout: float | None = None) -> int:
+        """The size of the next message in bytes; it stays where it is, however large: MSG_PEEK and MSG_TRUNC.
+
+        Raises:
+            TimeoutExpired: none came (ETIMEDOUT).
+            EndOfStreamError: as `receive`.
+        """
+        deadline = None if timeout is None else Deadline.after(timeout)
+        measure = partial(self._view.recv_into, bytearray(1), 0, _MEASURE)  # asked for 0 bytes, Python asks nobody
+        size: int = self._try_then_wait(select.POLLIN, deadline, measure, "recv")
+        return size or len(self._empty())
+
+    def _take(self) -> bytes:
+        data = self._recv(self._room, NOW)
+        return data if 0 < len(data) < self._room else self._odd(data, "recv")
+
+    def _odd(self, data: bytes, call: str) -> bytes:
         """An empty message, or one that was too large."""
-        if size > room:
-            raise too_large(size, room, "recv")
+        if data:
+            remedy = f"it has more than the {self._room - 1} bytes of max_message_size, and is lost"
+            raise syscall_error(errno.EMSGSIZE, call, repr(self), remedy=remedy)
+        return self._empty()
+
+    def _empty(self) -> bytes:
+        """An empty message, where it does not mean the end."""
         return b""
 
-    def _new_buffer(self) -> memoryview:
-        # Untouched pages of a mapping cost nothing, and PRIVATE keeps a forked child's messages its own.
-        return memoryview(mmap.mmap(-1, self._limit, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-
-    def _release(self) -> None:
-        self._buffers.clear()
-        super()._release()
+    def _try_then_wait(
+        self, events: int, deadline: Deadline | None, attempt: Callable[[], Any], call: str, *, truthful: bool = True
+    ) -> Any:
+        try:
+            return attempt()
+        except BlockingIOError:
+            return self._wait(events, deadline, attempt, call, truthful=truthful)
+        except IPCError:
+            raise
+        except OSError as error:
+            raise failure(self, error, call) from None
 
     def _wait(
         self, events: int, deadline: Deadline | None, attempt: Callable[[], Any], call: str, *, truthful: bool = True
@@ -143,3 +168,20 @@ class MessageSocket(PassesFds):
             raise
         except OSError as error:
             raise failure(self, error, call) from None
+
+
+class _Heap:
+    """A `receive` sets the largest message's size aside, and gives back at once what the message did not need.
+
+    That costs nothing as long as the C library takes the block from its heap, and several system calls where it maps
+    it. glibc maps blocks above a threshold that rises to the size of any mapped block that was freed: mallopt(3).
+    """
+
+    prepared = 100_000  # bytes; glibc's threshold begins at 128 KiB
+    highest = 32 << 20  # and never rises above this
+
+    @classmethod
+    def prepare(cls, size: int) -> None:
+        if cls.prepared < size < cls.highest:
+            cls.prepared = size
+            bytes(size + 4096)  # mapped, never touched, and freed

@@ -6,11 +6,13 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
-from ipckit._retry import failure
+from ipckit._queued import queued
 from ipckit.errors import EndOfStreamError
-from ipckit.sockets._base import connect, new_pair, new_socket
+from ipckit.sockets._ancillary import AncillarySocket
+from ipckit.sockets._base import Connection
 from ipckit.sockets._listener import Listener, listen
 from ipckit.sockets._message import MessageSocket
+from ipckit.sockets._unix import connect, new_unix_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +22,16 @@ if TYPE_CHECKING:
     from ipckit.sockets._address import Address
 
 
-class SeqPacket(MessageSocket):
+class SeqPacket(MessageSocket, AncillarySocket, Connection):
     """One end of a connection that carries messages both ways, in order, none lost, none merged, none split.
 
-    Threads, and processes after fork(2), may share it: each message goes to one receiver. No SIGPIPE: sending to a
-    side that is gone is BrokenPeerError.
+    A message is somewhat smaller than SO_SNDBUF. Threads, and processes after fork(2), may share the connection:
+    each message goes to one receiver. No SIGPIPE: sending to a side that is gone is BrokenPeerError. `receive` takes
+    messages alone: descriptors that come with one the kernel closes; `receive_fds` takes both.
 
     The kernel answers an empty message and the end of the connection alike, with 0 bytes. As long as the other side
-    is there it is an empty message; once it has closed or shut down, it is taken for the end: an empty message is
-    safe, but not as the last one.
+    is there, or something follows, it is an empty message; else it is taken for the end: an empty message is safe,
+    but not as the last one before the other side closes or shuts down.
 
     >>> one, other = SeqPacket.pair()
     >>> with one, other:
@@ -45,7 +48,7 @@ class SeqPacket(MessageSocket):
     @classmethod
     def connect(cls, address: Address, *, timeout: float | None = None) -> Self:
         """Connect to the listener at *address*; everything as in `Stream.connect`."""
-        sock = new_socket(cls._kind)
+        sock = new_unix_socket(cls._kind)
         connect(sock, address, timeout)
         return cls(sock)
 
@@ -56,20 +59,6 @@ class SeqPacket(MessageSocket):
         """Listen at *address*; everything as in `Stream.listen`."""
         return listen(cls, address, backlog, mode, unlink_on_close=unlink_on_close)
 
-    @classmethod
-    def pair(cls) -> tuple[Self, Self]:
-        """Two connected sockets: socketpair(2)."""
-        one, other = new_pair(cls._kind)
-        return cls(one), cls(other)
-
-    def shutdown(self, how: int = socket.SHUT_WR) -> None:
-        """Close one direction, or both, for all who share the connection; *how* as in `Stream.shutdown`."""
-        self._check_open()
-        try:
-            self._view.shutdown(how)
-        except OSError as error:
-            raise failure(self, error, "shutdown") from None
-
     def __iter__(self) -> Iterator[bytes]:
         """The messages, until the connection ends."""
         while True:
@@ -79,10 +68,9 @@ class SeqPacket(MessageSocket):
                 return
             yield message
 
-    def _odd(self, size: int, room: int) -> bytes:
-        message = super()._odd(size, room)
+    def _empty(self) -> bytes:
         poller = select.poll()
         poller.register(self.fileno(), select.POLLRDHUP)
-        if poller.poll(0):
+        if poller.poll(0) and not queued(self):
             raise EndOfStreamError(f"{self!r}: the other side has closed its end")
-        return message
+        return b""

@@ -112,12 +112,61 @@ def test_large_messages_and_too_large_ones(kind: Either) -> None:
         one.send(bytes(101))
         one.send(b"after")
         assert other.receive() == bytes(100)
-        with pytest.raises(MessageTooLargeError, match="it has 101 bytes, max_message_size is 100"):
+        with pytest.raises(MessageTooLargeError, match="more than the 100 bytes of max_message_size"):
             other.receive()
         assert other.receive() == b"after"
         for bad in (0, 1 << 31):
             with pytest.raises(ValueError, match="max_message_size"):
                 other.max_message_size = bad
+
+
+@both
+def test_peeking_takes_nothing(kind: Either) -> None:
+    one, other = kind.pair()
+    with one, other:
+        other.max_message_size = 10
+        one.send(b"x" * 100_000)
+        assert other.peek_size() == 100_000  # in time to raise the limit
+        assert other.peek(3) == b"xxx"
+        other.max_message_size = 100_000
+        assert other.receive() == b"x" * 100_000
+        one.send_fds(b"with a descriptor", [0])
+        one.send(b"")
+        one.send(b"next")
+        before = len(os.listdir("/proc/self/fd"))
+        assert other.peek() == b"with a descriptor"
+        data, fds = other.receive_fds()
+        assert (data, len(fds)) == (b"with a descriptor", 1)
+        os.close(fds[0])
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert (other.peek(), other.peek_size()) == (b"", 0)
+        assert (other.receive(), other.receive()) == (b"", b"next")
+        for look in (other.peek, other.peek_size):
+            for timeout in (0, 0.01):
+                with pytest.raises(TimeoutExpired):
+                    look(timeout=timeout)
+        with pytest.raises(ValueError, match="at least 1"):
+            other.peek(0)
+
+
+@both
+def test_no_memory_is_kept_for_the_largest_message(kind: Either) -> None:
+    one, other = kind.pair()
+    with one, other:
+        other.max_message_size = 1 << 24
+        one.send(b"small")
+        kept = [other.receive()]
+        before = resident()
+        for _ in range(500):
+            one.send(b"small")
+            kept.append(other.receive())
+        assert resident() - before < 1 << 22
+        assert kept == [b"small"] * 501
+
+
+def resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @both
@@ -233,18 +282,6 @@ def test_many_threads_on_one_receiver_mix_up_nothing(kind: Either) -> None:
     assert sorted(got) == sorted(sent)
 
 
-def test_a_forked_child_has_a_receive_buffer_of_its_own(packets: Packets) -> None:
-    one, other = packets
-    one.send(b"warm up")
-    assert other.receive() == b"warm up"
-    one.send(b"for the child")
-    pid = os.fork()
-    if not pid:
-        os._exit(0 if other.receive(timeout=5) == b"for the child" else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert bytes(other._buffers[0][:7]) == b"warm up"
-
-
 def test_the_end_of_a_connection_comes_after_its_messages(packets: Packets) -> None:
     one, other = packets
     one.send(b"last")
@@ -256,8 +293,28 @@ def test_the_end_of_a_connection_comes_after_its_messages(packets: Packets) -> N
         with pytest.raises(EndOfStreamError):
             other.try_receive()
     assert list(other) == []
+    for look in (other.peek, other.peek_size):
+        with pytest.raises(EndOfStreamError):
+            look()
+    assert other.receive_fds() == (b"", [])
     with pytest.raises(BrokenPeerError):
         other.send(b"x")
+
+
+def test_an_empty_last_message_reads_as_the_end(packets: Packets) -> None:
+    one, other = packets
+    one.send(b"")
+    one.send(b"x")
+    assert [other.receive(), other.receive()] == [b"", b"x"]
+    for message in (b"", b"followed", b""):
+        one.send(message)
+    one.close()
+    assert other.peek_size() == 0
+    assert other.peek() == b""
+    assert [other.receive(), other.receive()] == [b"", b"followed"]
+    with pytest.raises(EndOfStreamError):
+        other.receive()
+    assert other.socket.recv(10) == b""  # what the kernel says of both
 
 
 def test_half_close_of_packets(packets: Packets) -> None:
@@ -311,7 +368,7 @@ def test_datagrams_by_address(path: str) -> None:
             plain.send_to(bytes(1_000_000), path)
         server.max_message_size = 4
         plain.send_to(b"12345", path)
-        with pytest.raises(MessageTooLargeError, match="5 bytes"):
+        with pytest.raises(MessageTooLargeError, match="more than the 4 bytes"):
             server.receive_from()
     assert not os.path.exists(path)
     with Datagram.create() as plain, pytest.raises(NotFoundError):
@@ -361,6 +418,23 @@ def test_a_dead_receivers_file_is_replaced_and_a_live_ones_is_not(path: str, spa
         client.send(b"x")
         assert server.receive(timeout=5) == b"x"
     assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_path_that_is_unlinked_in_use_leads_nowhere_and_its_sockets_go_on(path: str) -> None:
+    with Datagram.bind(path) as server, Datagram.connect(path) as client:
+        os.unlink(path)
+        client.send(b"still there")
+        assert server.receive() == b"still there"
+        with pytest.raises(NotFoundError):
+            Datagram.connect(path)
+        with Datagram.bind(path) as later:
+            server.close()
+            assert os.path.exists(path)
+            with Datagram.connect(path) as other:
+                other.send(b"to the new one")
+            assert later.receive() == b"to the new one"
+    with SeqPacket.listen(path), pytest.raises(OSError, match="wrong type"):
+        Datagram.connect(path)
 
 
 def test_an_abstract_or_chosen_address() -> None:

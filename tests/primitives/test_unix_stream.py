@@ -145,6 +145,29 @@ def test_a_stream_has_no_boundaries(pair: Pair) -> None:
     assert room == b"123"
 
 
+def test_peeking_takes_nothing(pair: Pair) -> None:
+    one, other = pair
+    for timeout in (0, 0.01):
+        with pytest.raises(TimeoutExpired):
+            other.peek(timeout=timeout)
+    one.write(b"abc")
+    assert other.peek(2) == b"ab"
+    assert other.peek() == b"abc"
+    assert other.read() == b"abc"
+    one.send(b"framed")
+    assert other.peek() == b"\0\0\0\x06framed"
+    assert other.receive() == b"framed"
+    with pytest.raises(ValueError, match="at least 1"):
+        other.peek(0)
+    thread = threading.Thread(target=lambda: one.write(b"late") if wait_blocked(os.getpid(), "poll") is None else None)
+    thread.start()
+    assert other.peek(timeout=10) == b"late"
+    thread.join()
+    assert other.read() == b"late"
+    one.close()
+    assert other.peek() == b""
+
+
 def test_a_long_write_tells_how_much_went_out(pair: Pair) -> None:
     one, other = pair
     data = os.urandom(5_000_000)

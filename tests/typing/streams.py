@@ -7,9 +7,11 @@ from pathlib import Path
 
 from typing_extensions import assert_type
 
-from ipckit import EventFd, Fifo, Pipe
+from ipckit import DuplexPipe, EventFd, Fifo, Pipe
+from ipckit.duplex import DuplexMessages, DuplexStream
 from ipckit.pipe import PIPE_BUF, PipeReader, PipeWriter
-from ipckit.sockets.unix import Credentials, Datagram, Listener, Received, SeqPacket, Stream
+from ipckit.sockets import inet
+from ipckit.sockets.unix import Credentials, Datagram, Listener, Received, SeqPacket, Stream, WithCredentials
 
 reader, writer = Pipe.create()
 assert_type(reader, PipeReader)
@@ -40,6 +42,28 @@ writer.send([1, 2])  # type: ignore[arg-type]
 writer.close(1)  # type: ignore[call-arg]
 
 Pipe.create(packet="yes")  # type: ignore[arg-type]
+
+with open("/tmp/file", "rb") as binary, open("/tmp/text") as text:
+    assert_type(reader.splice_to(writer, 10, timeout=1), int)
+    assert_type(reader.splice_to(1), int)
+    assert_type(reader.tee_to(writer, timeout=1), int)
+    assert_type(writer.splice_from(binary), int)
+    assert_type(writer.vmsplice([b"x", bytearray(b"y")], timeout=1), int)
+    assert_type(writer.sendfile(binary, 10, offset=5, timeout=1), int)
+    assert_type(writer.unread, int)
+    reader.splice_to("path")  # type: ignore[arg-type]
+    writer.vmsplice([1])  # type: ignore[list-item]
+    writer.sendfile(b"bytes")  # type: ignore[arg-type]
+
+near, far = DuplexPipe.create()
+assert_type(near, DuplexStream)
+assert_type(near.read(), bytes)
+assert_type(near.sendfile(3), int)
+assert_type(DuplexPipe.create(messages=True), tuple[DuplexMessages, DuplexMessages])
+assert_type(DuplexStream.from_fd(3), DuplexStream)
+assert_type(far.blocking_descriptor(), int)
+DuplexPipe.create(True)  # type: ignore[call-overload]
+Pipe.create(capacity="big")  # type: ignore[arg-type]
 
 fifo = Fifo.create(Path("/tmp/fifo"), mode=0o620, unlink_on_close=True)
 assert_type(fifo, Fifo)
@@ -78,3 +102,31 @@ one, other = Datagram.pair()
 assert_type(one, Datagram)
 assert_type(other.receive_from(), Received)
 assert_type(other.receive_from().address, str | bytes | None)
+assert_type(other.peek(), bytes)
+assert_type(other.peek_size(timeout=1), int)
+other.pass_credentials = True
+assert_type(other.receive_with_credentials(), WithCredentials)
+assert_type(other.receive_with_credentials().credentials.uid, int)
+other.send_with_credentials(b"x", Credentials(1, 2, 3), timeout=1)
+other.send_with_credentials(b"x", 1)  # type: ignore[arg-type]
+assert_type(client.peer_pidfd(), int)
+assert_type(client.peek(10, timeout=1), bytes)
+
+tcp_listener = inet.Stream.listen(("127.0.0.1", 0), backlog=5, reuse_port=True, dual_stack=False)
+assert_type(tcp_listener, inet.Listener[inet.Stream])
+assert_type(tcp_listener.accept(), inet.Stream)
+assert_type(tcp_listener.address, inet.Address)
+tcp = inet.Stream.connect(("localhost", 80), timeout=1, source=("127.0.0.1", 0), no_delay=False)
+assert_type(tcp, inet.Stream)
+assert_type(tcp.keep_alive, inet.KeepAlive | None)
+tcp.keep_alive = inet.KeepAlive(idle=30)
+tcp.keep_alive = 30  # type: ignore[assignment]
+assert_type(tcp.no_delay, bool)
+assert_type(tcp.receive(timeout=1), bytes)
+inet.Stream.connect("localhost:80")  # type: ignore[arg-type]
+inet.Stream.connect(("localhost", "80"))  # type: ignore[arg-type]
+
+udp = inet.Datagram.bind(("::", 0), dual_stack=True)
+assert_type(udp.receive_from(), inet.Received)
+udp.send_to(b"x", udp.receive_from().address, timeout=1)
+assert_type(inet.Datagram.connect(("127.0.0.1", 9)), inet.Datagram)

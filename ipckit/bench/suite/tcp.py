@@ -8,9 +8,31 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ipckit.bench.row import Channel
+from ipckit.sockets.inet import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+LOOPBACK = ("127.0.0.1", 0)
+
+
+class InetStream(Channel):
+    """A connection to 127.0.0.1; without Nagle's delay, as it is by default."""
+
+    name = "inet.Stream"
+    about = "ipckit.sockets.inet.Stream over 127.0.0.1: whole messages, each with its length before it"
+    family = "socket"
+
+    def __init__(self, _size: int, /) -> None:
+        with Stream.listen(LOOPBACK) as listener:
+            self.writer = Stream.connect(listener.address)
+            self.reader = listener.accept()
+
+    def sender(self, _size: int, /) -> Callable[[Any], object]:
+        return self.writer.send
+
+    def receiver(self, _size: int, /) -> Callable[[], Any]:
+        return self.reader.receive
 
 
 class BareTcp(Channel):
@@ -21,7 +43,7 @@ class BareTcp(Channel):
     family = "socket"
 
     def __init__(self, _size: int, /) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_server(LOOPBACK) as listener:
             self.writer = socket.create_connection(listener.getsockname())
             self.reader, _ = listener.accept()
         for end in (self.writer, self.reader):
