@@ -10,9 +10,53 @@ import tempfile
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit.bench.row import Lock
+from ipckit.filelock import Flock, OfdLock, RecordLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class OfdLocks(Lock):
+    """A lock that the open file description owns."""
+
+    name = "OfdLock"
+    about = "ipckit.filelock.OfdLock: exclusive, on a whole file"
+    family = "file lock"
+    _kind: ClassVar[type[OfdLock | RecordLock | Flock]] = OfdLock
+
+    def __init__(self) -> None:
+        fd, self.path = tempfile.mkstemp(prefix="ipckit-bench-")
+        os.close(fd)
+        self.lock = self._kind(self.path)
+
+    def calls(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        return self.lock.acquire, self.lock.release
+
+    def opened(self) -> None:
+        os.unlink(self.path)
+
+    def close(self) -> None:
+        self.lock.close()
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+
+
+class RecordLocks(OfdLocks):
+    """A lock that the process owns."""
+
+    name = "RecordLock"
+    about = "ipckit.filelock.RecordLock: exclusive, on a whole file"
+    _kind = RecordLock
+
+
+class Flocks(OfdLocks):
+    """A lock of flock(2)."""
+
+    name = "Flock"
+    about = "ipckit.filelock.Flock: exclusive"
+    _kind = Flock
 
 
 class BareRecordLock(Lock):

@@ -1,0 +1,267 @@
+"""What all locks on files have in common: fcntl_locking(2), flock(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ipckit._arguments import check_int
+from ipckit._handle import FdHandle
+from ipckit._names import check_mode
+from ipckit._wait import FOREVER, PASSED, Deadline
+from ipckit.errors import NotFoundError, check, syscall_error
+from ipckit.interrupt import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ipckit.filelock._holders import Holder
+
+_OFFSET_MAX = (1 << 63) - 1
+
+
+class FileLock(FdHandle):
+    """A lock on a file, not yet taken; used as `threading.Lock` is, and closed by `close`.
+
+    ``with lock:`` takes it exclusively and gives it back, ``with lock.shared():`` lets others read meanwhile.
+    """
+
+    __slots__ = ("_held", "_length", "_lent", "_path", "_start", "_taker")
+
+    pollable = False
+    _call: ClassVar[str]
+    _kind: ClassVar[int]
+
+    def __init__(
+        self, path_or_fd: str | os.PathLike[str] | int, *, start: int = 0, length: int = 0, mode: int = 0o600
+    ) -> None:
+        """Open the file, or use a descriptor of it, without locking anything.
+
+        Args:
+            path_or_fd: a path, whose file is created where there is none; or a descriptor, which stays yours to
+                close, and whose owner (see the class) the lock then has; `close` gives the lock back.
+            start: the first byte of the range.
+            length: bytes; 0 is up to the end of the file, however long it grows.
+            mode: permission bits of a file that is created here (umask(2) applies).
+
+        Raises:
+            AccessError: the file's mode forbids reading and writing it (EACCES).
+        """
+        check_int(start, "start", 0, _OFFSET_MAX, "bytes")
+        check_int(length, "length", 0, _OFFSET_MAX - start, "bytes")
+        check_mode(mode)
+        self._lent = isinstance(path_or_fd, int)
+        if isinstance(path_or_fd, int):
+            self._path, fd = "", _valid(path_or_fd)
+        else:
+            self._path, fd = _opened(path_or_fd, mode)
+        super().__init__(fd)
+        self._start = start
+        self._length = length
+        self._held: bool | None = None  # None, or whether it is shared
+        self._taker = 0  # the process that took it
+
+    @property
+    def name(self) -> str:
+        """The path as it was given; "" where a descriptor was."""
+        return self._path
+
+    @property
+    def held(self) -> str | None:
+        """``"exclusive"``, ``"shared"``, or None: what this handle has taken and not given back."""
+        held = self._held
+        return None if held is None else "shared" if held else "exclusive"
+
+    def acquire(self, *, shared: bool = False, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take the lock, waiting for it; one that this handle has already is converted.
+
+        Args:
+            shared: let others have it shared at the same time.
+            blocking: False: take it if that is possible now.
+            timeout: seconds; None waits for ever, 0 never waits.
+
+        Returns:
+            False if somebody else kept it for that time.
+
+        Raises:
+            ValueError: a timeout was given with ``blocking=False``.
+            DeadlockError: record locks only: to wait would never end (EDEADLK).
+            AccessError: the descriptor is not open for writing (exclusive) or reading (shared) (EBADF).
+            LimitError: no more locks (ENOLCK).
+        """
+        if timeout is not None and not blocking:
+            raise ValueError("timeout must be None where blocking is false: that call never waits")
+        deadline = None if timeout is None else Deadline.after(timeout)
+        try:
+            self._attempt(shared)
+        except (OSError, ValueError) as error:  # ValueError: the descriptor is -1
+            return self._acquire_waiting(error, shared, (deadline or FOREVER) if blocking else PASSED)
+        self._held = shared
+        self._taker = os.getpid()
+        return True
+
+    def try_acquire(self, *, shared: bool = False) -> bool:
+        """Take the lock if that is possible now. Returns whether it was."""
+        return self.acquire(shared=shared, blocking=False)
+
+    def release(self) -> None:
+        """Give the lock back.
+
+        Raises:
+            AccessError: this handle does not hold it (EPERM).
+        """
+        if self._held is None:
+            self._check_open()
+            raise syscall_error(errno.EPERM, self._call, repr(self), remedy="this handle does not hold the lock")
+        try:
+            self._unlock()
+        except OSError as error:
+            raise self._failure(error.errno or errno.EIO) from None
+        self._held = None
+
+    @contextmanager
+    def shared(self, timeout: float | None = None) -> Iterator[Self]:
+        """For a ``with`` block: hold the lock shared.
+
+        Raises:
+            TimeoutExpired: somebody else kept it for *timeout* seconds (ETIMEDOUT).
+        """
+        self._acquire_or_raise(shared=True, timeout=timeout)
+        try:
+            yield self
+        finally:
+            self.release()
+
+    def holder(self) -> Holder | None:
+        """Who keeps this handle from an exclusive lock now; None where nobody does. A snapshot: it may have changed.
+
+        The processes are found in /proc and so may be missing where they are other users' or in another container.
+        """
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _acquire_or_raise(self, *, shared: bool, timeout: float | None) -> None:
+        if not self.acquire(shared=shared, timeout=timeout):
+            raise syscall_error(errno.ETIMEDOUT, self._call, repr(self))
+
+    def _attempt(self, shared: bool) -> None:  # noqa: FBT001
+        """Take the lock without waiting; BlockingIOError where somebody else has it."""
+        raise NotImplementedError
+
+    def _unlock(self) -> None:
+        raise NotImplementedError
+
+    def _acquire_waiting(self, error: OSError | ValueError, shared: bool, deadline: Deadline) -> bool:  # noqa: FBT001
+        from ipckit._native import lib  # whoever never waits never loads it
+
+        number = getattr(error, "errno", errno.EBADF)
+        if number not in {errno.EAGAIN, errno.EACCES}:  # fcntl_locking(2) allows both to a lock that is taken
+            raise self._failure(number) from None
+        self._attempt_failed()
+        where = (self._fd, self._kind, not shared, self._start, self._length)
+        result = until(self, deadline, lambda end_ns: lib.ipk_filelock_wait(*where, end_ns))
+        if result == -errno.ETIMEDOUT:
+            return False
+        if result < 0:
+            raise self._failure(-result)
+        self._held = shared
+        self._taker = os.getpid()
+        return True
+
+    def _attempt_failed(self) -> None:
+        """The lock could not be converted, or taken."""
+
+    def _failure(self, number: int) -> Exception:
+        self._check_open()
+        if number == errno.EBADF and self._fd_is_open():
+            remedy = "an exclusive lock needs a descriptor open for writing, a shared one a descriptor open for reading"
+            return syscall_error(errno.EACCES, self._call, repr(self), remedy=remedy)
+        return syscall_error(number, self._call, repr(self))
+
+    def _fd_is_open(self) -> bool:
+        try:
+            os.fstat(self._fd)
+        except OSError:
+            return False
+        return True
+
+    def _release(self) -> None:
+        if not self._lent:
+            super()._release()
+            return
+        if self._held is not None and self._taker == os.getpid():  # a forked child leaves the parent's alone
+            try:
+                self._unlock()
+            except OSError:  # the descriptor is closed, and the lock with it
+                pass
+        self._fd = -1
+
+    def _describe(self) -> str:
+        where = repr(self._path) if self._path else f"fd={self._fd}"
+        held = self.held
+        return f"{where} {held}" if held else where
+
+    def _identity(self) -> tuple[int, int]:
+        found = os.fstat(self._fd)
+        return found.st_dev, found.st_ino
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        self._check_open()
+        if self._lent:
+            raise TypeError(f"cannot pickle a {type(self).__name__} on a descriptor of yours; make one by path")
+        return _reopened, (type(self), self._path, self._range(), self._identity())
+
+    def _range(self) -> dict[str, int]:
+        return {"start": self._start, "length": self._length}
+
+
+def _reopened(cls: type[FileLock], path: str, where: dict[str, int], identity: tuple[int, int]) -> FileLock:
+    """In the process that unpickles: a lock of its own, not taken, on the same file."""
+    lock = cls(path, **where)
+    if lock._identity() != identity:
+        lock.close()
+        raise NotFoundError(errno.ENOENT, "the path now leads to another file than when it was pickled", path)
+    return lock
+
+
+def _valid(fd: int) -> int:
+    check_int(fd, "path_or_fd", 0, (1 << 31) - 1, "a descriptor")
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        check(-(error.errno or errno.EBADF), "fstat", f"fd {fd}")
+    return fd
+
+
+def _opened(path: str | os.PathLike[str], mode: int) -> tuple[str, int]:
+    if isinstance(path, bytes) or not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path_or_fd must be a path as str, or a descriptor, not {path!r}")
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise ValueError(f"path_or_fd must be a path without NUL characters, and not empty: {text!r}")
+    try:
+        return text, _open(text, mode)
+    except OSError as error:
+        raise syscall_error(error.errno or errno.EIO, "open", text) from None
+
+
+def _open(path: str, mode: int) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EROFS, errno.EISDIR}:
+            raise
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough for shared locks, and for flock(2) of any kind
