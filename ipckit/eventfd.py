@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import select
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ipckit._arguments import check_int
+from ipckit._fdinfo import fdinfo
 from ipckit._handle import FdHandle, descriptor_for_child, received_descriptor
 from ipckit._retry import failure, retry
 from ipckit._wait import Deadline
@@ -57,8 +57,7 @@ class EventFd(FdHandle):
         Raises:
             LimitError: too many descriptors (EMFILE, ENFILE).
         """
-        if not 0 <= initial <= _INITIAL_MAXIMUM:
-            raise ValueError(f"initial must be from 0 to {_INITIAL_MAXIMUM}, write() the rest: {initial}")
+        check_int(initial, "initial", 0, _INITIAL_MAXIMUM, "write() adds more")
         flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK | (os.EFD_SEMAPHORE if semaphore else 0)
         try:
             return cls(os.eventfd(initial, flags), semaphore=semaphore)
@@ -75,7 +74,7 @@ class EventFd(FdHandle):
         Raises:
             ValueError: *fd* is no eventfd; it stays open.
         """
-        found = _fdinfo(fd)
+        found = fdinfo(fd)
         if "eventfd-count" not in found:
             raise ValueError(f"fd must be an eventfd, and descriptor {fd} is not")
         os.set_blocking(fd, False)
@@ -92,7 +91,7 @@ class EventFd(FdHandle):
         """The counter at this moment, from /proc/self/fdinfo; it takes nothing."""
         self._check_open()
         with self._in_use():
-            return int(_fdinfo(self._fd)["eventfd-count"], 16)
+            return int(fdinfo(self._fd)["eventfd-count"], 16)
 
     def write(self, n: int = 1, timeout: float | None = None) -> None:
         """Add *n*, waiting while the sum would exceed `MAXIMUM`: eventfd_write(3).
@@ -174,12 +173,3 @@ class EventFd(FdHandle):
     def _adopt_travelled(cls, travelling: Any) -> Self:
         descriptor, semaphore = travelling
         return cls(received_descriptor(descriptor), semaphore=semaphore)
-
-
-def _fdinfo(fd: int) -> dict[str, str]:
-    """The fields of proc_pid_fdinfo(5)."""
-    try:
-        text = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii")
-    except FileNotFoundError:
-        raise syscall_error(errno.EBADF, "read", f"fd {fd}") from None
-    return dict(re.findall(r"^([\w-]+):\s*(.*)$", text, re.MULTILINE))

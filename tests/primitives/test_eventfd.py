@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import select
 import signal
 import threading
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipckit.errors import ClosedError, SyscallError, TimeoutExpired
+from ipckit.errors import ClosedError, LimitError, SyscallError, TimeoutExpired
 from ipckit.eventfd import MAXIMUM, EventFd
 from ipckit.testing import wait_blocked
 
@@ -27,22 +29,6 @@ SLEEP = ("clock_nanosleep", "select")  # what time.sleep calls; the second is Py
 def event() -> Iterator[EventFd]:
     with EventFd.create() as made:
         yield made
-
-
-def add(event: EventFd, n: int) -> None:
-    with event:
-        event.write(n)
-
-
-def take(event: EventFd) -> tuple[int, bool]:
-    with event:
-        return event.read(), event.semaphore
-
-
-def add_one_often(event: EventFd, count: int) -> None:
-    with event:
-        for _ in range(count):
-            event.write()
 
 
 def read_until_interrupted(event: EventFd) -> bool:
@@ -118,6 +104,28 @@ def test_initial_values_beyond_the_limit_name_it(initial: int) -> None:
         EventFd.create(initial)
 
 
+@pytest.mark.parametrize("initial", ["1", 1.0, None, True])
+def test_initial_values_of_a_wrong_type(initial: object) -> None:
+    with pytest.raises(TypeError, match="initial must be an int"):
+        EventFd.create(initial)  # type: ignore[arg-type]
+
+
+def test_the_kernel_itself_refuses_what_the_counter_can_not_take(event: EventFd) -> None:
+    for refused in (
+        lambda fd: os.read(fd, 7),
+        lambda fd: os.write(fd, b"1234567"),
+        lambda fd: os.write(fd, b"\xff" * 8),
+    ):
+        with pytest.raises(OSError, match="Invalid argument"):
+            refused(event.fileno())
+    event.write(MAXIMUM - 1)
+    poller = select.poll()
+    poller.register(event, select.POLLIN | select.POLLOUT)
+    assert poller.poll(0) == [(event.fileno(), select.POLLIN | select.POLLOUT)]
+    assert event.try_write(2) is False
+    assert event.try_write(1) is True
+
+
 def test_the_largest_initial_value() -> None:
     with EventFd.create(2**32 - 1) as event:
         assert event.read() == 2**32 - 1
@@ -147,50 +155,6 @@ def test_a_write_that_poll_calls_possible_waits_for_enough_room(event: EventFd) 
     assert event.read() == MAXIMUM - 1
     thread.join(10)
     assert event.read() == 2
-
-
-def test_a_child_is_woken_and_its_updates_are_seen(event: EventFd, spawn: Spawn) -> None:
-    child = spawn(take, event)
-    child.wait_blocked("poll")
-    event.write(7)
-    assert child.result() == (7, False)
-    spawn(add, event, 9).result()
-    assert event.read() == 9
-
-
-def test_a_semaphore_stays_one_on_its_way(spawn: Spawn) -> None:
-    with EventFd.create(2, semaphore=True) as event:
-        assert spawn(take, event).result() == (1, True)
-        assert event.value == 1
-
-
-def test_no_addition_of_several_processes_is_lost(event: EventFd, spawn: Spawn) -> None:
-    children = [spawn(add_one_often, event, 500) for _ in range(3)]
-    assert [child.join() for child in children] == [0, 0, 0]
-    assert event.read() == 1500
-
-
-def test_each_unit_of_a_semaphore_goes_to_one_thread() -> None:
-    with EventFd.create(semaphore=True) as event:
-        got: list[int] = []
-        threads = [threading.Thread(target=lambda: got.extend(event.read() for _ in range(50))) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for _ in range(200):
-            event.write()
-        for thread in threads:
-            thread.join()
-        assert got == [1] * 200
-        assert event.value == 0
-
-
-def test_an_edge_triggered_epoll_rings_for_each_write(event: EventFd) -> None:
-    with select.epoll() as poll:
-        poll.register(event, select.EPOLLIN | select.EPOLLET)
-        for _ in range(3):
-            event.write()
-            assert poll.poll(0) == [(event.fileno(), select.EPOLLIN)]
-            assert poll.poll(0) == []
 
 
 def test_the_description_is_non_blocking_for_every_holder(event: EventFd) -> None:
@@ -258,3 +222,14 @@ def test_ctrl_c_ends_a_wait(event: EventFd, spawn: Spawn) -> None:
 
 def test_a_handler_runs_and_the_wait_goes_on_with_the_rest_of_its_time(event: EventFd, spawn: Spawn) -> None:
     assert spawn(read_with_handler, event, 0.3).result() >= 0.3
+
+
+def test_too_many_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(LimitError, match=r"eventfd.*RLIMIT_NOFILE") as caught:
+            EventFd.create()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.errno == errno.EMFILE
