@@ -7,6 +7,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
+from ipckit._seals import Seal, seal_against
 from ipckit.errors import syscall_error
 
 if TYPE_CHECKING:
@@ -57,25 +58,66 @@ def publish(path: str, mode: int, fill: Callable[[int], None], subject: str) -> 
     return fd
 
 
-def reserve(fd: int, start: int, end: int, subject: object) -> None:
+def reserve(fd: int, start: int, end: int, subject: object, *, full: str | None = None) -> None:
     """Give the file memory for the bytes from *start*, its present size, to *end*: posix_fallocate(3).
+
+    Args:
+        full: what the caller can do if there is no room; by default what helps where the file is in /dev/shm.
 
     Raises:
         LimitError: the file system is full (ENOSPC); the file has its old size again.
+        AccessError: a seal of a memfd forbids to grow (EPERM).
     """
     try:
-        # In chunks the kernel finds out only when everything is used up, the others' share, too: so ask before.
-        space = os.fstatvfs(fd)
-        free = space.f_bavail * space.f_frsize if space.f_blocks else _memory()  # a tmpfs without a limit says 0
-        if end - start > free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        for offset in range(start, end, _CHUNK):
-            os.posix_fallocate(fd, offset, min(_CHUNK, end - offset))
+        _allocate(fd, start, end, end - start)
     except BaseException as error:
         os.ftruncate(fd, start)
         if isinstance(error, OSError) and error.errno is not None:
-            raise syscall_error(error.errno, "posix_fallocate", subject) from None
+            remedy = full if error.errno == errno.ENOSPC else seal_against(error.errno, fd, Seal.GROW)
+            raise syscall_error(error.errno, "posix_fallocate", subject, remedy=remedy) from None
         raise
+
+
+def fill_holes(fd: int, subject: object, *, full: str) -> None:
+    """Give the file memory where it has holes; its size and content stay.
+
+    Raises:
+        LimitError: the file system has no room for them (ENOSPC); some may be filled.
+    """
+    found = os.fstat(fd)
+    try:
+        _allocate(fd, 0, found.st_size, found.st_size - found.st_blocks * 512)
+    except OSError as error:
+        remedy = full if error.errno == errno.ENOSPC else None
+        raise syscall_error(error.errno or 0, "posix_fallocate", subject, remedy=remedy) from None
+
+
+def set_size(fd: int, before: int, size: int, subject: object, *, full: str | None = None) -> None:
+    """Give the file, which has *before* bytes, *size* bytes; what it grows by is reserved, as `reserve` does."""
+    if size > before:
+        reserve(fd, before, size, subject, full=full)
+    elif size < before:
+        try:
+            os.ftruncate(fd, size)
+        except OSError as error:
+            number = error.errno or 0
+            raise syscall_error(number, "ftruncate", subject, remedy=seal_against(number, fd, Seal.SHRINK)) from None
+
+
+def refuse_to_shrink(before: int, size: int, shrink: bool) -> None:  # noqa: FBT001
+    """Raise ValueError if *size* is less than *before*, unless *shrink* says that it is meant so."""
+    if size < before and not shrink:
+        raise ValueError(f"size is {before} bytes now; pass shrink=True to cut it to {size}")
+
+
+def _allocate(fd: int, start: int, end: int, need: int) -> None:
+    # In chunks the kernel finds out only when everything is used up, the others' share, too: so ask before.
+    space = os.fstatvfs(fd)
+    free = space.f_bavail * space.f_frsize if space.f_blocks else _memory()  # a tmpfs without a limit says 0
+    if need > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for offset in range(start, end, _CHUNK):
+        os.posix_fallocate(fd, offset, min(_CHUNK, end - offset))
 
 
 def _publish_by_rename(path: str, mode: int, fill: Callable[[int], None], subject: str) -> int:

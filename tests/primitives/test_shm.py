@@ -1,7 +1,4 @@
-"""posix.SharedMemory: the numbers are those of "POSIX shm / mmap / memfd" in the list of edge cases.
-
-Those of seals and memfds (12 to 17, 19) are not about this class.
-"""
+"""posix.SharedMemory: content, size, names, life, a full /dev/shm, rights."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import ctypes
 import errno
 import os
 import pickle
+import resource
 import select
 import signal
 import subprocess
@@ -23,11 +21,14 @@ import pytest
 
 from ipckit import _shmfile
 from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, LimitError, NotFoundError
+from ipckit.mapping import Mapping
+from ipckit.memfd import Memfd
 from ipckit.posix import SharedMemory
 from ipckit.testing import pause, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ipckit.testing import Spawn
 
@@ -44,10 +45,10 @@ def memory() -> Iterator[SharedMemory]:
         yield made
 
 
-# --- content and size ---------------------------------------------------------------------------------------------
+# --- content and size -------------------------------------------------------------------------------------------------
 
 
-def test_a_new_segment_is_zero_and_of_the_exact_size() -> None:  # 1
+def test_a_new_segment_is_zero_and_of_the_exact_size() -> None:
     with SharedMemory.create(size=5000, unlink_on_close=True) as memory:
         assert memory.size == memory.buf.nbytes == 5000
         assert bytes(memory.buf) == bytes(5000)
@@ -74,7 +75,7 @@ def test_another_process_writes(memory: SharedMemory, spawn: Spawn) -> None:
     assert bytes(memory.buf[-4:]) == b"last"
 
 
-def test_nothing_is_read_or_written_past_the_end(memory: SharedMemory) -> None:  # 3
+def test_nothing_is_read_or_written_past_the_end(memory: SharedMemory) -> None:
     with pytest.raises(IndexError):
         memory.buf[PAGE]
     with pytest.raises(ValueError, match="different structures"):
@@ -95,7 +96,7 @@ def test_read_only(memory: SharedMemory) -> None:
             assert again.buf.readonly
 
 
-def test_a_forked_child_shares_the_memory(memory: SharedMemory) -> None:  # 22
+def test_a_forked_child_shares_the_memory(memory: SharedMemory) -> None:
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -110,17 +111,17 @@ def test_a_forked_child_shares_the_memory(memory: SharedMemory) -> None:  # 22
     SharedMemory.open(memory.name).close()  # the child unlinked nothing
 
 
-# --- resizing -------------------------------------------------------------------------------------------------------
+# --- resizing ---------------------------------------------------------------------------------------------------------
 
 
-def test_growth_keeps_the_content_and_adds_zeros(memory: SharedMemory) -> None:  # 4
+def test_growth_keeps_the_content_and_adds_zeros(memory: SharedMemory) -> None:
     memory.buf[:] = b"x" * PAGE
     memory.resize(3 * PAGE + 1)
     assert memory.size == 3 * PAGE + 1
     assert bytes(memory.buf) == b"x" * PAGE + bytes(2 * PAGE + 1)
 
 
-def test_other_handles_see_growth_when_they_refresh(memory: SharedMemory) -> None:  # 5
+def test_other_handles_see_growth_when_they_refresh(memory: SharedMemory) -> None:
     with SharedMemory.open(memory.name) as other:
         view = other.buf
         memory.resize(2 * PAGE)
@@ -154,7 +155,7 @@ def touch_after_truncation(name: str) -> int:
         return memory.buf[PAGE]
 
 
-def test_a_peer_that_shrinks_kills_who_touches_what_is_gone(spawn: Spawn) -> None:  # 2: as documented
+def test_a_peer_that_shrinks_kills_who_touches_what_is_gone(spawn: Spawn) -> None:
     with SharedMemory.create(size=2 * PAGE, unlink_on_close=True) as memory:
         victim = spawn(touch_after_truncation, memory.name)
         victim.wait_reached("mapped")
@@ -187,7 +188,7 @@ def test_sizes_of_a_wrong_type(memory: SharedMemory, size: object) -> None:
 @pytest.mark.parametrize(
     "make", [lambda buf: buf[1:3], lambda buf: buf.cast("I"), ctypes.c_char.from_buffer, memoryview]
 )
-def test_views_that_are_alive_refuse(memory: SharedMemory, action: str, make: object) -> None:  # 20
+def test_views_that_are_alive_refuse(memory: SharedMemory, action: str, make: object) -> None:
     with SharedMemory.open(memory.name) as other:
         view = make(other.buf)
         if action == "refresh":
@@ -225,10 +226,10 @@ def test_a_handle_that_is_collected_leaves_its_views_alive() -> None:
     assert bytes(view) == b"\1\0"
 
 
-# --- names and life cycle ------------------------------------------------------------------------------------------
+# --- names and life cycle ---------------------------------------------------------------------------------------------
 
 
-def test_create_is_exclusive_and_open_is_not(memory: SharedMemory) -> None:  # 10: nothing of the first is truncated
+def test_create_is_exclusive_and_open_is_not(memory: SharedMemory) -> None:
     memory.buf[0] = 1
     with pytest.raises(AlreadyExistsError, match=memory.name):
         SharedMemory.create(memory.name, size=1)
@@ -247,7 +248,7 @@ def test_open_or_create(memory: SharedMemory) -> None:
         assert other.size == 3
 
 
-def test_handles_outlive_the_name() -> None:  # 8
+def test_handles_outlive_the_name() -> None:
     with SharedMemory.create(size=4) as memory:
         memory.unlink()
         memory.buf[:] = b"abcd"
@@ -258,7 +259,7 @@ def test_handles_outlive_the_name() -> None:  # 8
 
 
 @pytest.mark.parametrize("name", ["", "x", "/", "/a/b", "/a\0b", "/.", "/..", "/" + "n" * 256])
-def test_bad_names(name: str) -> None:  # 7
+def test_bad_names(name: str) -> None:
     for verb in (lambda name: SharedMemory.create(name, size=1), SharedMemory.open, SharedMemory.unlink_name):
         with pytest.raises(ValueError, match="name"):
             verb(name)
@@ -271,7 +272,7 @@ def test_the_longest_name_and_one_that_is_not_ascii() -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666, 0o640, 0o000])
-def test_the_mode_is_exact_whatever_the_umask(mode: int) -> None:  # 9
+def test_the_mode_is_exact_whatever_the_umask(mode: int) -> None:
     old = os.umask(0o777)
     try:
         with SharedMemory.create(size=1, mode=mode, unlink_on_close=True) as memory:
@@ -320,7 +321,7 @@ def test_a_pickle_does_not_open_another_segment_of_that_name() -> None:
             pickle.loads(packed)
 
 
-def test_what_only_attached_unlinks_nothing(memory: SharedMemory) -> None:  # 11
+def test_what_only_attached_unlinks_nothing(memory: SharedMemory) -> None:
     program = f"from ipckit.posix import SharedMemory; SharedMemory.open({memory.name!r}).buf[0] = 5"
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=os.getcwd())
     assert memory.buf[0] == 5
@@ -341,7 +342,7 @@ def test_segments_of_other_programs(memory: SharedMemory) -> None:
         theirs.unlink()
 
 
-def test_a_segment_without_a_size_is_empty_until_it_has_one(memory: SharedMemory) -> None:  # 1
+def test_a_segment_without_a_size_is_empty_until_it_has_one(memory: SharedMemory) -> None:
     foreign = posix_ipc.SharedMemory(memory.name + "-raw", posix_ipc.O_CREX)
     try:
         with SharedMemory.open(foreign.name) as ours, SharedMemory.open(foreign.name, read_only=True) as reader:
@@ -356,7 +357,7 @@ def test_a_segment_without_a_size_is_empty_until_it_has_one(memory: SharedMemory
         foreign.unlink()
 
 
-# --- atomic creation, full file system, rights ---------------------------------------------------------------------
+# --- atomic creation, full file system, rights ------------------------------------------------------------------------
 
 
 def test_one_of_many_creators_wins_and_an_opener_never_meets_half_a_segment(memory: SharedMemory) -> None:
@@ -451,7 +452,7 @@ def create_too_much() -> list[object]:
 
 
 @needs_root
-def test_a_full_dev_shm_is_an_error_and_never_sigbus(spawn: Spawn) -> None:  # 6
+def test_a_full_dev_shm_is_an_error_and_never_sigbus(spawn: Spawn) -> None:
     assert spawn(create_too_much).result() == [
         (errno.ENOSPC, "posix_fallocate", True),
         [],
@@ -517,3 +518,93 @@ def test_a_size_beyond_the_memory_is_refused_before_anything_is_taken() -> None:
         with pytest.raises(LimitError):
             memory.resize(1 << 62)
         assert memory.size == 4096
+
+
+# --- killed -----------------------------------------------------------------------------------------------------------
+
+
+def create_until(event: str, name: str) -> None:
+    """Stand still just before the creation's next step."""
+
+    def stop(found: str, _: object) -> None:
+        if found == event:
+            reached(event)
+            pause("never")
+
+    sys.addaudithook(stop)
+    SharedMemory.create(name, size=3 * PAGE)
+
+
+@pytest.mark.parametrize(("event", "named"), [("os.link", False), ("mmap.__new__", True)])
+def test_a_creator_that_is_killed_leaves_nothing_or_a_whole_segment(
+    memory: SharedMemory, event: str, named: bool, spawn: Spawn
+) -> None:
+    name = memory.name + "-killed"
+    creator = spawn(create_until, event, name)
+    creator.wait_reached(event)
+    creator.kill()
+    creator.join()
+    assert os.path.exists("/dev/shm" + name) == named
+    with SharedMemory.open_or_create(name, size=3 * PAGE) as found:
+        assert bytes(found.buf) == bytes(3 * PAGE)
+        found.unlink()
+
+
+def hold(memory: SharedMemory) -> None:
+    memory.buf[:4] = b"half"
+    reached("holding")
+    pause("never")
+
+
+def test_what_a_killed_holder_wrote_is_there_and_so_is_the_name(memory: SharedMemory, spawn: Spawn) -> None:
+    holder = spawn(hold, memory)
+    holder.wait_reached("holding")
+    holder.kill()
+    holder.join()
+    assert bytes(memory.buf[:5]) == b"half\0"
+    memory.resize(2 * PAGE)
+    with SharedMemory.open(memory.name) as again:
+        assert again.size == 2 * PAGE
+
+
+# --- too few descriptors ----------------------------------------------------------------------------------------------
+
+
+def make_with_few_descriptors(folder: str) -> list[str]:
+    """With room for 0, 1, 2 ... more descriptors: each maker fails with LimitError until there are enough."""
+    name = f"/ipckit-few-{os.getpid()}"
+    makers = {
+        "SharedMemory": lambda: SharedMemory.create(name, size=1, unlink_on_close=True),
+        "Mapping of a file": lambda: Mapping.create(f"{folder}/file", size=1, unlink_on_close=True),
+        "Mapping of no file": lambda: Mapping.create(size=1),
+        "Memfd": lambda: Memfd.create(size=1),
+    }
+    outcomes = []
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    while (first_free := os.dup(0)) < highest:  # RLIMIT_NOFILE bounds the numbers: leave no gaps
+        pass
+    os.close(first_free)
+    for title, make in makers.items():
+        make().close()  # imports what it needs
+        before = os.listdir("/proc/self/fd")
+        for more in range(4):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + more, 4096))
+            try:
+                make().close()
+                outcome = "made"
+            except LimitError as error:
+                outcome = errno.errorcode[error.errno or 0]
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+            left = os.path.exists("/dev/shm" + name) or bool(os.listdir(folder))
+            outcomes.append(f"{title} {more} {outcome}{' left a name' if left else ''}")
+        if sorted(before) != sorted(os.listdir("/proc/self/fd")):
+            outcomes.append(f"{title} left a descriptor")
+    return outcomes
+
+
+def test_too_few_descriptors_are_an_error_and_leave_nothing(spawn: Spawn, tmp_path: Path) -> None:
+    outcomes = spawn(make_with_few_descriptors, str(tmp_path)).result()
+    assert not [outcome for outcome in outcomes if "left" in outcome]
+    assert {outcome.split()[-1] for outcome in outcomes if " 0 " in outcome} == {"EMFILE"}
+    assert {outcome.split()[-1] for outcome in outcomes if " 3 " in outcome} == {"made"}

@@ -1,4 +1,4 @@
-"""Shared memory with semaphores: the bounded buffer of the textbooks, shm_overview(7) and sem_overview(7)."""
+"""Memory: the bounded buffer of the textbooks, shm_overview(7) and sem_overview(7), and blocks that are handed over."""
 
 # ruff: noqa: D102  # the methods do what ipckit.bench.row says of them
 
@@ -8,8 +8,10 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ipckit.bench.row import Channel
+from ipckit.memfd import Memfd, Seal
 from ipckit.posix.semaphore import Semaphore
 from ipckit.posix.shm import SharedMemory
+from ipckit.sockets.unix import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,5 +58,37 @@ class ShmSemaphores(Channel):
             data = bytes(memory[start : start + int.from_bytes(memory[start - HEADER : start], "little")])
             release()
             return data
+
+        return receive
+
+
+class SealedMemfds(Channel):
+    """Each message is a file of its own, which the receiver need not trust the sender for."""
+
+    name = "sealed memfd"
+    about = "ipckit.Memfd for each message: written, sealed, sent over a unix.Stream, mapped, read"
+    family = "shared memory"
+
+    def __init__(self, _size: int, /) -> None:
+        self.reader, self.writer = Stream.pair()
+
+    def sender(self, _size: int, /) -> Callable[[Any], object]:
+        send_fds, seals = self.writer.send_fds, Seal.SHRINK | Seal.GROW | Seal.WRITE
+
+        def send(data: bytes) -> None:
+            with Memfd.create("message", size=len(data)) as memfd:
+                memfd.write(data)
+                memfd.add_seals(seals)
+                send_fds(b"m", [memfd])
+
+        return send
+
+    def receiver(self, _size: int, /) -> Callable[[], Any]:
+        receive_fds = self.reader.receive_fds
+
+        def receive() -> bytes:
+            _, (fd,) = receive_fds(1, 1)
+            with Memfd.from_fd(fd) as memfd, memfd.map(read_only=True) as memory:
+                return bytes(memory.buf)
 
         return receive
