@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ipckit.bench.report import Report, ReportError
 from ipckit.bench.settings import FULL, QUICK, Settings, nominal
 from ipckit.bench.units import parse_size
+from ipckit.cli import bench_servers
 from ipckit.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what.add_argument("--repeats", metavar="N", type=_repeats, help="how often each figure is measured")
     what.add_argument("--seconds", metavar="S", type=_seconds, help="how long each figure of a repeat takes")
     what.add_argument("--also", metavar="MODULE", action="append", default=[], help="add the rows of a Python module")
+    what.add_argument(
+        "--servers",
+        dest="run",
+        action="store_const",
+        const=bench_servers.run,
+        help="compare the four servers of ipckit.server instead",
+    )
     out = parser.add_argument_group("results, besides the table")
     out.add_argument("--json", metavar="FILE", help="everything, raw samples too; - is stdout, instead of the table")
     out.add_argument("--csv", metavar="FILE", help="one line for each figure; - is stdout, instead of the table")

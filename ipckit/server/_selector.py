@@ -1,0 +1,53 @@
+"""One loop over non-blocking descriptors: epoll(7)."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any
+
+from ipckit._wait import NEVER_NS
+from ipckit.server._events import Events
+
+AT_MOST = 64
+"""How many ready descriptors one epoll_wait(2) returns; also bounds the memory of the call, whatever waits."""
+
+
+class Selector(Events):
+    """epoll(7) itself, for selectors.EpollSelector makes room for all connections in each call."""
+
+    def __init__(self, *how: Any) -> None:
+        super().__init__(*how)
+        self._epoll = select.epoll()
+
+    def run(self, _owner: object = None) -> None:
+        """Serve until told to stop, or until the FIFO or queue has come to its end."""
+        try:
+            self.start()
+            poll, ready, look = self._epoll.poll, self.ready, self.look
+            while not self.finished():
+                for fd, _ in poll(self._timeout(), AT_MOST):
+                    ready(fd)
+                look()
+        finally:
+            self.close()
+
+    def watch(self, fd: int, events: int) -> None:
+        self._epoll.register(fd, events)
+
+    def change(self, fd: int, events: int) -> None:
+        self._epoll.modify(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        self._epoll.unregister(fd)
+
+    def close(self) -> None:
+        """Cut off whoever is left, and let go of everything."""
+        super().close()
+        self._epoll.close()
+
+    def _timeout(self) -> float:
+        due_ns = self.due_ns()
+        if due_ns == NEVER_NS:
+            return -1.0
+        return max(0.0, (due_ns - time.monotonic_ns()) / 1e9)

@@ -1,0 +1,65 @@
+"""How a running server is told to stop, or only to look again: pipe(7)."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from ipckit._wait import NEVER_NS
+from ipckit.errors import ClosedError
+from ipckit.pipe import Pipe
+from ipckit.server._inheritance import not_for_children
+
+_WORD = Struct("q")
+_LOOK = -1
+_READ = 4096
+
+
+class Switch:
+    """A pipe into the server's loop. Writing into it is safe in a signal handler, any thread, and a forked child."""
+
+    __slots__ = ("_reader", "_writer", "asked", "deadline_ns", "fd", "stopping")
+
+    def __init__(self) -> None:
+        self._reader, self._writer = Pipe.create()
+        self.fd = self._reader.fileno()
+        self.asked = False
+        """Whether this process has called `stop`, though the loop may not have heard of it."""
+        self.stopping = False
+        self.deadline_ns = NEVER_NS
+        """When those who have not finished are cut off; counts once `stopping`."""
+
+    def attend(self) -> None:
+        """In the process of the loop: keep the reading end from children."""
+        not_for_children(self._reader)
+
+    def stop(self, deadline_ns: int) -> None:
+        """Ask the loop to stop; asking again can only bring the deadline forward."""
+        self.asked = True
+        self._write(deadline_ns)
+
+    def wake(self) -> None:
+        """Have the loop look again."""
+        self._write(_LOOK)
+
+    def read(self) -> None:
+        """In the loop: take note of what was asked."""
+        data = self._reader.try_read(_READ)
+        for (word,) in _WORD.iter_unpack(data or b""):
+            if word != _LOOK:
+                self.stop_here(word)
+
+    def stop_here(self, deadline_ns: int) -> None:
+        """In the loop: stop, without going through the pipe."""
+        self.stopping = True
+        self.deadline_ns = min(self.deadline_ns, deadline_ns)
+
+    def close(self) -> None:
+        """Let go of the pipe; what is asked from now on is ignored."""
+        self._writer.close()
+        self._reader.close()
+
+    def _write(self, word: int) -> None:
+        try:
+            self._writer.try_write(_WORD.pack(word))  # a full pipe has woken the loop already
+        except ClosedError:
+            pass
