@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ARGS ?=
 REPEATS ?= 50
+# Tests mostly wait, so more of them at a time than there are processors.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadgroup
 
 CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.c) native/build_ffi.py setup.py
 BUILT := build/built
@@ -26,7 +28,7 @@ bench: build ## compare every primitive on this machine: table, results/bench.js
 	$(BIN)/ipckit bench --json results/bench.json --html results/bench.html $(ARGS)
 
 test: build ## the tests (about three minutes)
-	$(BIN)/python -m pytest -m 'not stress' $(ARGS)
+	$(PYTEST) -m 'not stress' $(ARGS)
 
 build: $(BUILT) ## the virtual environment and the C core
 
@@ -52,6 +54,7 @@ lint: build ## format and lint, Python and C
 	$(BIN)/ruff check .
 	$(BIN)/python native/build_stubs.py --check
 	$(MAKE) -C native lint
+	$(MAKE) -C native lint-lane PYTHON_INCLUDE=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
 types: build ## mypy --strict
 	$(BIN)/mypy
@@ -75,7 +78,7 @@ stress: build ## kill storms and soaks, and the whole suite again and again (REP
 
 repeat: build ## the suite REPEATS times over: no flake
 	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \
-		$(BIN)/python -m pytest -q -x -m 'not stress and not slow' || exit 1; done
+		$(PYTEST) -q -x -m 'not stress and not slow' || exit 1; done
 
 wheel: build ## sdist and wheel, in dist/
 	$(BIN)/python -m build
