@@ -2,10 +2,13 @@
 
 The everyday names, grouped as the kernel's facilities are:
 
-* byte streams: `Pipe`, `Fifo`; sockets: `sockets`
-* messages, semaphores and shared memory: `posix`
-* events: `EventFd`
+* byte streams: `Pipe`, `Fifo`, `DuplexPipe`, `PseudoTerminal`; sockets: `sockets`
+* messages, semaphores and shared memory: `posix`, `sysv`
+* signals: `signals`
+* descriptors that notify: `EventFd`, `TimerFd`, `PidFd`
+* memory: `Mapping`, `Memfd`, `ProcessMemory`
 * structures in shared memory: `SpscRing`
+* many peers: `server`
 
 Nothing is imported before it is used.
 """
@@ -17,29 +20,74 @@ from typing import TYPE_CHECKING
 from ipckit._lazy import lazily
 
 if TYPE_CHECKING:
+    from ipckit import compat as compat
     from ipckit import errors as errors
     from ipckit import features as features
+    from ipckit import filelock as filelock
     from ipckit import posix as posix
+    from ipckit import server as server
+    from ipckit import signals as signals
     from ipckit import sockets as sockets
+    from ipckit import sysv as sysv
+    from ipckit.duplex import DuplexPipe as DuplexPipe
     from ipckit.eventfd import EventFd as EventFd
     from ipckit.fifo import Fifo as Fifo
+    from ipckit.mapping import Mapping as Mapping
+    from ipckit.memfd import Memfd as Memfd
     from ipckit.pipe import Pipe as Pipe
+    from ipckit.process import PidFd as PidFd
+    from ipckit.pty import PseudoTerminal as PseudoTerminal
+    from ipckit.remote import ProcessMemory as ProcessMemory
     from ipckit.ring.spsc import SpscRing as SpscRing
+    from ipckit.timerfd import TimerFd as TimerFd
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DuplexPipe": "ipckit.duplex",
     "EventFd": "ipckit.eventfd",
     "Fifo": "ipckit.fifo",
+    "Mapping": "ipckit.mapping",
+    "Memfd": "ipckit.memfd",
+    "PidFd": "ipckit.process",
     "Pipe": "ipckit.pipe",
+    "ProcessMemory": "ipckit.remote",
+    "PseudoTerminal": "ipckit.pty",
     "SpscRing": "ipckit.ring.spsc",
+    "TimerFd": "ipckit.timerfd",
+    "compat": "ipckit.compat",
     "errors": "ipckit.errors",
     "features": "ipckit.features",
+    "filelock": "ipckit.filelock",
     "posix": "ipckit.posix",
+    "server": "ipckit.server",
+    "signals": "ipckit.signals",
     "sockets": "ipckit.sockets",
+    "sysv": "ipckit.sysv",
 }
 
-__all__ = ["EventFd", "Fifo", "Pipe", "SpscRing", "errors", "features", "posix", "sockets"]
+__all__ = [
+    "DuplexPipe",
+    "EventFd",
+    "Fifo",
+    "Mapping",
+    "Memfd",
+    "PidFd",
+    "Pipe",
+    "ProcessMemory",
+    "PseudoTerminal",
+    "SpscRing",
+    "TimerFd",
+    "compat",
+    "errors",
+    "features",
+    "filelock",
+    "posix",
+    "server",
+    "signals",
+    "sockets",
+    "sysv",
+]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
     __getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ipckit.errors import NotFoundError
@@ -48,6 +49,10 @@ class Naming:
     stat: Callable[[Any], os.stat_result]  # of the object behind a handle
     bad: dict[str, object]  # why: name
     create: dict[str, Any] = field(default_factory=dict)
+    unlink: str = "unlink"  # the method of a handle that destroys the name,
+    unlink_name: str = "unlink_name"  # that of the class,
+    on_close: str = "unlink_on_close"  # and the argument of `create` that has `close` do it
+    outlives: bool = True  # whether handles work on without the name
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Subject:
     here: Callable[[Made, Any], bool] = lambda made, result: False  # noqa: ARG005 - ... is checked here
     before: Callable[[Made], object] = nothing  # done here first
     naming: Naming | None = None
-    lock: bool = False
+    rival: Callable[[Made], Any] | None = None  # of a lock: make it free, and tell who else wants it
+    addressed: bool = False  # nameless, but pickled as the path of a file
     constants: frozenset[str] = frozenset()  # what a closed handle still tells
     never_waits: frozenset[str] = frozenset()  # methods with a timeout that can't be brought to wait by this suite
     exempt: dict[str, str] = field(default_factory=dict)  # test: the reason why it does not apply
@@ -107,6 +113,20 @@ def posix_naming(longest: int, stat: Callable[[Any], os.stat_result], **create: 
     )
 
 
+def sysv_naming(mode: Callable[[Any], int], **create: Any) -> Naming:
+    """Of names that are hashed to a key; *mode* gives an object's permission bits."""
+    of_names = posix_naming(255, lambda h: SimpleNamespace(st_mode=mode(h)), **create)
+    return replace(
+        of_names,
+        argument="key",
+        bad={**{why: bad for why, bad in of_names.bad.items() if why != "number"}, "no int": 5.0, "bool": True},
+        unlink="remove",
+        unlink_name="remove_key",
+        on_close="remove_on_close",
+        outlives=False,
+    )
+
+
 PATHS = Naming(
     "path",
     new=lambda: f"{tempfile.gettempdir()}/ipckit-contract-{secrets.token_hex(8)}",
@@ -132,9 +152,21 @@ def dispose(subject: Subject, made: Made) -> None:
         unlink_if_there(subject, made[0].name)
 
 
+def unlink(subject: Subject, handle: Any) -> None:
+    """Destroy the name, by the handle."""
+    assert subject.naming is not None
+    getattr(handle, subject.naming.unlink)()
+
+
+def unlink_name(subject: Subject, name: str) -> None:
+    """Destroy the name, without a handle."""
+    assert subject.naming is not None
+    getattr(subject.cls, subject.naming.unlink_name)(name)
+
+
 def unlink_if_there(subject: Subject, name: str) -> None:
     try:
-        subject.cls.unlink_name(name)
+        unlink_name(subject, name)
     except NotFoundError:
         pass
 

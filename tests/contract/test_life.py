@@ -14,7 +14,7 @@ import pytest
 
 from ipckit._handle import Handle
 from ipckit.errors import ClosedError
-from tests.contract.shapes import Made, Subject, dispose, exists, make
+from tests.contract.shapes import Made, Subject, dispose, exists, make, unlink_name
 from tests.contract.subjects import SUBJECTS
 from tests.contract.tools import Background, in_fork
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 every = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
-resources = pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.lock], ids=str)
-locks = pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.lock], ids=str)
+resources = pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.rival], ids=str)
+locks = pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.rival], ids=str)
 
 
 def descriptors() -> dict[int, str]:
@@ -108,14 +108,15 @@ def test_with_closes_after_an_exception_and_lets_it_through(subject: Subject, ma
 
 @locks
 def test_with_acquires_and_releases_a_lock(subject: Subject, made: Made) -> None:
-    made[0].release()
+    assert subject.rival is not None
+    rival = subject.rival(made)
     for _ in range(2):
         with made[0]:
-            assert not made[0].acquire(timeout=0)
+            assert not rival.acquire(timeout=0)
         assert not made[0].closed
     with pytest.raises(ZeroDivisionError), made[0]:
         1 / 0  # noqa: B018
-    assert made[0].acquire(timeout=0)
+    assert rival.acquire(timeout=0)
 
 
 @every
@@ -153,7 +154,7 @@ def test_handle_that_is_forgotten_warns_and_closes_and_destroys_nothing(subject:
         del handle
     if subject.naming:
         assert exists(subject, name)
-        subject.cls.unlink_name(name)
+        unlink_name(subject, name)
     for companion in made:
         companion.close()
     assert set(descriptors()) <= before

@@ -11,6 +11,7 @@ import pytest
 
 import ipckit
 from ipckit._handle import Handle, NamedHandle
+from ipckit.sysv._handle import SysvHandle
 from tests.contract import test_life, test_names, test_travel, test_waits
 from tests.contract.shapes import Subject
 from tests.contract.subjects import NAMED, SUBJECTS, WAITS
@@ -18,7 +19,7 @@ from tests.contract.subjects import NAMED, SUBJECTS, WAITS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GENERIC = {"close", "closed", "name", "unlink", "pollable", "packet"}
+GENERIC = {"close", "closed", "id", "key", "name", "unlink", "remove", "pollable", "packet"}
 MOST_EXEMPT = 0.05
 
 every = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
@@ -89,9 +90,9 @@ def test_every_method_with_a_timeout_has_its_waits(subject: Subject) -> None:
 
 @every
 def test_traits_are_those_of_the_class(subject: Subject) -> None:
-    is_named = issubclass(subject.cls, NamedHandle) and not subject.title.endswith("-anonymous")
+    is_named = issubclass(subject.cls, (NamedHandle, SysvHandle)) and not subject.title.endswith("-anonymous")
     assert (subject.naming is not None) == is_named
-    assert subject.lock == hasattr(subject.cls, "acquire")
+    assert (subject.rival is not None) == hasattr(subject.cls, "acquire")
 
 
 def test_few_are_exempt_and_each_says_why() -> None:

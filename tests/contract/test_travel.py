@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ipckit.testing import Spawn
 
 every = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
-nameless = pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.naming], ids=str)
+nameless = pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.naming and not s.addressed], ids=str)
 
 
 def all_there(handles: dict[str, Any], results: Connection) -> None:

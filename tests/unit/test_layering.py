@@ -20,7 +20,7 @@ ROOT = Path(ipckit.__file__).parent
 # below all of them and above what it imports itself.
 STOREYS = (
     {"errors"},
-    {"features"},
+    {"features", "interrupt"},
     {
         "duplex", "eventfd", "fifo", "filelock", "mapping", "memfd", "pipe", "posix", "process", "pty", "remote",
         "signals", "sockets", "sysv", "timerfd",
@@ -33,7 +33,11 @@ STOREYS = (
 )  # fmt: skip
 
 # Neighbours in a storey do not know each other, but for these.
-NEIGHBOURS = {("fifo", "pipe"): "the ends of a FIFO are the ends of a pipe"}
+NEIGHBOURS = {
+    ("duplex", "sockets"): "the ends of a full-duplex pipe are connected Unix sockets",
+    ("fifo", "pipe"): "the ends of a FIFO are the ends of a pipe",
+    ("memfd", "mapping"): "a memfd maps itself",
+}
 
 LIGHT = ("posix_ipc", "sysv_ipc", "psutil", "cffi", "_cffi_backend", "multiprocessing", "socket", "subprocess", "rich")
 
