@@ -10,7 +10,7 @@ from ipckit._framing import CHUNK, HEADER_SIZE, Framed, Framing, at_least_one, u
 from ipckit._queued import queued
 from ipckit._retry import failure, retry
 from ipckit._turn import refuse, wait_for
-from ipckit._wait import Deadline
+from ipckit._wait import Deadline, wait_fd
 from ipckit.errors import EndOfStreamError, IPCError, PeerDiedError, TimeoutExpired
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from typing_extensions import Buffer
+
+
+_BULK = 65536  # bytes; who reads so much in a row waits each time, and to ask first costs less than an exception
 
 
 class ByteReading(Framed):
@@ -49,6 +52,8 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
+            if size > _BULK:
+                wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull(size)
         except BlockingIOError:
             data: bytes = self._wait_and_pull(partial(self._pull, size), deadline)
@@ -65,6 +70,8 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
+            if len(buffer) >= _BULK:  # type: ignore[arg-type]  # a buffer with a length, or readv says what is wrong
+                wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull_into(buffer)
         except BlockingIOError:
             count: int = self._wait_and_pull(partial(self._pull_into, buffer), deadline)

@@ -30,6 +30,10 @@ class ByteWriting(Framed):
         """Write once; BlockingIOError where that would wait, fewer bytes than given where it would have to."""
         raise NotImplementedError
 
+    def _push_waiting(self, data: memoryview, deadline: Deadline | None) -> int:
+        """Wait for room, and write; one byte at least."""
+        return retry(self, select.POLLOUT, deadline, partial(self._push, data), "write")
+
     def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
         """Write the two as one, once."""
         raise NotImplementedError
@@ -204,7 +208,7 @@ class ByteWriting(Framed):
         done = 0
         try:
             while done < len(rest):
-                done += retry(self, select.POLLOUT, deadline, partial(self._push, rest[done:]), "write")
+                done += self._push_waiting(rest[done:], deadline)
         except OSError as error:
             broken = error if isinstance(error, IPCError) else failure(self, error, "write")
             if isinstance(broken, SyscallError):

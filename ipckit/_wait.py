@@ -3,13 +3,14 @@
 All waiting is cut into slices of at most 50 ms. After each slice control is back in the interpreter, so that a
 pending Ctrl-C is raised in the main thread whichever thread the kernel gave the signal to, a handle that another
 thread closed ends the wait, and a peer that died without a wake-up is noticed. The slice decides when to ask,
-never what the answer is. (poll(2) is retried after EINTR with what is left of the slice: PEP 475.)
+never what the answer is. (A wait that a signal handler interrupted goes on with what is left of the time: PEP 475.)
 """
 
 from __future__ import annotations
 
+import errno
 import math
-import select
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -87,15 +88,17 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
     Raises:
         ClosedError: *handle* was closed, before the wait or during it.
     """
+    from ipckit._native import lib  # whoever never waits never loads it
+
     users = handle._users  # as `with handle._in_use()` does, spelt out: this is on the way of every wait
     users.append(None)
     try:
         handle._check_open()
-        poller = select.poll()
-        poller.register(fd, events)
-        while not poller.poll(_SLICE_MS if deadline is None else deadline.slice_ms()):
+        while (ready := lib.ipk_stream_wait(fd, events, _SLICE_MS if deadline is None else deadline.slice_ms())) <= 0:
+            if ready < 0 and ready != -errno.EINTR:
+                raise OSError(-ready, os.strerror(-ready))
             handle._check_open()
-            if deadline is not None and deadline.expired:
+            if ready == 0 and deadline is not None and deadline.expired:
                 return False
         return True
     finally:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ipckit._framing import Framing, at_least_one, byte_view, too_large
 from ipckit._pipe_end import PipeEnd
-from ipckit._retry import failure, retry
+from ipckit._retry import expired, failure, retry
 from ipckit._splice import SplicesIn, SplicesOut
-from ipckit._wait import Deadline
+from ipckit._wait import FOREVER, Deadline
 from ipckit.errors import EndOfStreamError, IPCError, syscall_error
 
 if TYPE_CHECKING:
@@ -86,6 +86,25 @@ class PipeWriter(PipeEnd, SplicesIn):
 
     def _push(self, data: Buffer) -> int:
         return os.write(self._fd, data)
+
+    def _push_waiting(self, data: memoryview, deadline: Deadline | None) -> int:
+        from ipckit._native import ffi, lib  # whoever never waits never loads it
+
+        deadline = deadline or FOREVER
+        with self._in_use():
+            pinned = ffi.from_buffer(data)
+            try:
+                while True:
+                    written: int = lib.ipk_stream_write(self._fd, pinned, len(data), deadline.slice_end_ns())
+                    if written > 0:
+                        return written
+                    self._check_open()
+                    if written not in (-errno.ETIMEDOUT, -errno.EINTR):
+                        raise OSError(-written, os.strerror(-written))
+                    if deadline.expired:
+                        raise expired(self, "write")
+            finally:
+                ffi.release(pinned)  # not later: the garbage collector can't clear a buffer that is exported
 
     def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
         if len(data) <= _COPIED:
