@@ -8,6 +8,7 @@ The everyday names, grouped as the kernel's facilities are:
 * descriptors that notify: `EventFd`, `TimerFd`, `PidFd`
 * memory: `Mapping`, `Memfd`, `ProcessMemory`
 * structures in shared memory: `SpscRing`
+* locks on files: `filelock`
 * many peers: `server`
 
 Nothing is imported before it is used.
