@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 ARGS ?=
 REPEATS ?= 50
 # Tests mostly wait, so more of them at a time than there are processors.
-PYTEST := $(BIN)/python -m pytest -n 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 4 --dist worksteal
 
 CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.c) native/build_ffi.py setup.py
 BUILT := build/built

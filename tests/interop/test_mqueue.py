@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ipckit.testing import Spawn
     from tests.interop.conftest import Program
 
-# One user's queues share RLIMIT_MSGQUEUE, which some of these tests exhaust.
-pytestmark = pytest.mark.xdist_group("mqueue")
-
 SECONDS = 20
 
 

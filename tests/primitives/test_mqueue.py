@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
-# One user's queues share RLIMIT_MSGQUEUE, which some of these tests exhaust.
-pytestmark = pytest.mark.xdist_group("mqueue")
-
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
 

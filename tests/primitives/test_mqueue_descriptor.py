@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
-# One user's queues share RLIMIT_MSGQUEUE, which some of these tests exhaust.
-pytestmark = pytest.mark.xdist_group("mqueue")
-
 NOBODY = 65534
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000

@@ -19,9 +19,6 @@ from ipckit.posix._queue_lane import CffiLane
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One user's queues share RLIMIT_MSGQUEUE, which some of these tests exhaust.
-pytestmark = pytest.mark.xdist_group("mqueue")
-
 LANES = {"compiled": QueueLane, "cffi": CffiLane}
 
 

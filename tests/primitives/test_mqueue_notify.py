@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from ipckit.posix import Notification
     from ipckit.testing import Spawn
 
-# One user's queues share RLIMIT_MSGQUEUE, which some of these tests exhaust.
-pytestmark = pytest.mark.xdist_group("mqueue")
-
 SI_MESGQ = -3
 SECONDS = 20
 
