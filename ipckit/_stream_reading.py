@@ -70,7 +70,7 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            if len(buffer) >= _BULK:  # type: ignore[arg-type]  # a buffer with a length, or readv says what is wrong
+            if memoryview(buffer).nbytes >= _BULK:
                 wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull_into(buffer)
         except BlockingIOError:

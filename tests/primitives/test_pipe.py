@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import errno
 import fcntl
 import os
@@ -876,3 +877,12 @@ def test_reads_of_all_sizes_add_up(pipe: Ends, spawn: Spawn) -> None:
     total = sum(writer.write(bytes(size), timeout=20) for size in (1, 4095, 4096, 4097, 65536, 70001, 500_000))
     writer.close()
     assert child.result() == total
+
+
+def test_readinto_takes_a_buffer_that_has_no_length() -> None:
+    reader, writer = Pipe.create()
+    with reader, writer:
+        writer.write((42).to_bytes(4, sys.byteorder))
+        number = ctypes.c_int32()
+        assert reader.readinto(number, timeout=5) == 4
+        assert number.value == 42
