@@ -164,12 +164,16 @@ class FdHandle(Handle):
         travelling = descriptor_for_child(self._fd)
         if travelling is None:
             return super().__reduce__()
-        return type(self)._adopt_travelled, (travelling,)
+        return type(self)._adopt_travelled, (travelling, *self._facts())
+
+    def _facts(self) -> tuple[Any, ...]:
+        """What the constructor takes after the descriptor, and travels with it."""
+        return ()
 
     @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        """Called in the child: make a handle of the descriptor that came with the pickle."""
-        return cls(received_descriptor(travelling))
+    def _adopt_travelled(cls, travelling: Any, *facts: Any) -> Self:
+        """Called in the child: make a handle of the descriptor and the facts that came with the pickle."""
+        return cls(received_descriptor(travelling), *facts)
 
 
 class NamedHandle(Handle):

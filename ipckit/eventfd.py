@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipckit._arguments import check_int
 from ipckit._fdinfo import fdinfo
-from ipckit._handle import FdHandle, descriptor_for_child, received_descriptor
+from ipckit._handle import FdHandle
 from ipckit._retry import failure, retry
 from ipckit._wait import Deadline
 from ipckit.errors import IPCError, syscall_error
@@ -43,7 +43,7 @@ class EventFd(FdHandle):
 
     __slots__ = ("_semaphore",)
 
-    def __init__(self, fd: int, *, semaphore: bool = False) -> None:
+    def __init__(self, fd: int, semaphore: bool = False) -> None:  # noqa: FBT001, FBT002
         super().__init__(fd)
         self._semaphore = semaphore
 
@@ -162,14 +162,5 @@ class EventFd(FdHandle):
         self._check_open()  # a closed handle's -1 is a ValueError
         return failure(self, error, verb) if isinstance(error, OSError) else error
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._check_open()
-        travelling = descriptor_for_child(self._fd)
-        if travelling is None:
-            return super().__reduce__()
-        return type(self)._adopt_travelled, ((travelling, self._semaphore),)
-
-    @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        descriptor, semaphore = travelling
-        return cls(received_descriptor(descriptor), semaphore=semaphore)
+    def _facts(self) -> tuple[Any, ...]:
+        return (self._semaphore,)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
 from ipckit._fdinfo import fdinfo
-from ipckit._handle import FdHandle, descriptor_for_child, received_descriptor
+from ipckit._handle import FdHandle
 from ipckit._native_quick import lib as quick
 from ipckit._retry import expired
 from ipckit._signums import check_signum
@@ -242,17 +242,8 @@ class PidFd(FdHandle):
     def _describe(self) -> str:
         return f"pid={self._pid} fd={self._fd}"
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._check_open()
-        travelling = descriptor_for_child(self._fd)
-        if travelling is None:
-            return super().__reduce__()
-        return type(self)._adopt_travelled, ((travelling, self._pid),)
-
-    @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        descriptor, pid = travelling
-        return cls(received_descriptor(descriptor), pid)
+    def _facts(self) -> tuple[Any, ...]:
+        return (self._pid,)
 
 
 def _end(pid: int) -> None:

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
-from ipckit._handle import FdHandle, descriptor_for_child, received_descriptor
+from ipckit._handle import FdHandle
 from ipckit.errors import check, syscall_error
 
 if TYPE_CHECKING:
@@ -188,17 +188,8 @@ class ProcessMemory(FdHandle):
     def _describe(self) -> str:
         return f"pid={self._pid} fd={self._fd}"
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._check_open()
-        travelling = descriptor_for_child(self._fd)
-        if travelling is None:
-            return super().__reduce__()
-        return type(self)._adopt_travelled, ((travelling, self._pid),)
-
-    @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        descriptor, pid = travelling
-        return cls(received_descriptor(descriptor), pid)
+    def _facts(self) -> tuple[Any, ...]:
+        return (self._pid,)
 
 
 def address_of(buffer: Buffer) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ipckit._arguments import check_int
 from ipckit._fdinfo import fdinfo
-from ipckit._handle import FdHandle, descriptor_for_child, received_descriptor
+from ipckit._handle import FdHandle
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit._retry import failure, retry
@@ -20,8 +20,6 @@ from ipckit._wait import NEVER_NS, Deadline
 from ipckit.errors import IPCError, check, syscall_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from typing_extensions import Self
 
 __all__ = ["CLOCK_BOOTTIME_ALARM", "CLOCK_REALTIME_ALARM", "TimerFd", "TimerSetting"]
@@ -243,17 +241,8 @@ class TimerFd(FdHandle):
     def _describe(self) -> str:
         return f"fd={self._fd} {_CLOCKS.get(self._clock, self._clock)}"
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._check_open()
-        travelling = descriptor_for_child(self._fd)
-        if travelling is None:
-            return super().__reduce__()
-        return type(self)._adopt_travelled, ((travelling, self._clock),)
-
-    @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        descriptor, clock = travelling
-        return cls(received_descriptor(descriptor), clock)
+    def _facts(self) -> tuple[Any, ...]:
+        return (self._clock,)
 
 
 def _nanoseconds(seconds: object, name: str) -> int:

@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
-from ipckit._handle import FdHandle, descriptor_for_child, received_descriptor
+from ipckit._handle import FdHandle, received_descriptor
 from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit._retry import expired, failure
@@ -171,24 +171,19 @@ class Notification(FdHandle):
             self._socket.detach()
             super()._release()
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._check_open()
-        travelling = descriptor_for_child(self._fd)
-        if travelling is None:
-            return super().__reduce__()
-        return type(self)._adopt_travelled, ((travelling, self._pid),)
+    def _facts(self) -> tuple[Any, ...]:
+        return (self._pid,)
 
     @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
+    def _adopt_travelled(cls, travelling: Any, *facts: Any) -> Self:
         from socket import socket
 
-        descriptor, pid = travelling
         handle = cls.__new__(cls)
-        adopted = socket(fileno=received_descriptor(descriptor))
+        adopted = socket(fileno=received_descriptor(travelling))
         FdHandle.__init__(handle, adopted.fileno())
         handle._socket = adopted
         handle._queue = None
-        handle._pid = pid
+        (handle._pid,) = facts
         handle._arming = Turn()
         return handle
 

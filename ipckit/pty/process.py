@@ -134,5 +134,5 @@ class TerminalProcess(PtyMaster):
         return f"pid={self.pid} {super()._describe()}"
 
     @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Any:
+    def _adopt_travelled(cls, travelling: Any, *_facts: Any) -> Any:
         return PtyMaster(received_descriptor(travelling))

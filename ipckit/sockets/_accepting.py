@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import errno
 import select
-import socket
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ipckit._handle import descriptor_for_child, received_descriptor
 from ipckit._retry import failure, retry
 from ipckit._wait import Deadline
 from ipckit.errors import IPCError
 from ipckit.sockets._base import SocketHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import socket
+    from collections.abc import Iterator
 
     from typing_extensions import Self
 
@@ -102,14 +101,5 @@ class ListeningSocket(SocketHandle, Generic[ConnectionT]):
             sock.settimeout(None)  # whatever socket.setdefaulttimeout says
             return self._connection(sock)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        self._check_open()
-        travelling = descriptor_for_child(self._fd)
-        if travelling is None:
-            return super().__reduce__()
-        return type(self)._adopt_travelled, ((travelling, self._connection),)
-
-    @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        descriptor, connection = travelling
-        return cls(socket.socket(fileno=received_descriptor(descriptor)), connection)
+    def _facts(self) -> tuple[Any, ...]:
+        return (self._connection,)

@@ -106,8 +106,8 @@ class SocketHandle(FdHandle):
         self._socket.close()
 
     @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        return cls(socket.socket(fileno=received_descriptor(travelling)))
+    def _adopt_travelled(cls, travelling: Any, *facts: Any) -> Self:
+        return cls(socket.socket(fileno=received_descriptor(travelling)), *facts)
 
     def _describe(self) -> str:
         name = self._socket.getsockname()
