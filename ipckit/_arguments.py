@@ -23,3 +23,10 @@ def check_timeout(timeout: float) -> None:
     """Refuse what `Deadline.after` refuses, for a twentieth of its time: it reads no clock."""
     if type(timeout) is not float or not timeout >= 0:
         Deadline.after(timeout)
+
+
+def check_acquire(blocking: bool, timeout: float) -> None:  # noqa: FBT001
+    """Refuse a timeout beside ``blocking=False``, as `threading` does, and what is no timeout."""
+    if not blocking:
+        raise ValueError("timeout must be None where blocking is false: that call never waits")
+    check_timeout(timeout)

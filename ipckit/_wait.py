@@ -55,6 +55,10 @@ class Deadline:
         """Nanoseconds until the deadline, 0 where it has passed."""
         return max(0, self.at_ns - time.monotonic_ns())
 
+    def left(self) -> float | None:
+        """What is left, as a timeout for a further call: seconds, None for ever."""
+        return None if self is FOREVER else self.remaining_ns() / 1e9
+
     @property
     def expired(self) -> bool:
         """Whether the moment has passed."""

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipckit._arguments import check_int
+from ipckit._arguments import check_acquire, check_int
 from ipckit._handle import FdHandle
 from ipckit._names import check_mode
 from ipckit._wait import FOREVER, PASSED, Deadline
@@ -94,8 +94,8 @@ class FileLock(FdHandle):
             AccessError: the descriptor is not open for writing (exclusive) or reading (shared) (EBADF).
             LimitError: no more locks (ENOLCK).
         """
-        if timeout is not None and not blocking:
-            raise ValueError("timeout must be None where blocking is false: that call never waits")
+        if timeout is not None:
+            check_acquire(blocking, timeout)
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
             self._attempt(shared)

@@ -7,9 +7,10 @@ import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ipckit._arguments import check_acquire
 from ipckit._handle import Handle
 from ipckit._names import check_mode
-from ipckit._wait import FOREVER, PASSED, Deadline
+from ipckit._wait import PASSED, Deadline
 from ipckit.errors import syscall_error
 from ipckit.filelock._ranges import OfdLock
 
@@ -80,8 +81,8 @@ class PidFile(Handle):
             BusyError: this handle has the file already (EBUSY).
             AccessError: the file, or its directory, can't be written (EACCES).
         """
-        if timeout is not None and not blocking:
-            raise ValueError("timeout must be None where blocking is false: that call never waits")
+        if timeout is not None:
+            check_acquire(blocking, timeout)
         deadline = Deadline.after(timeout) if blocking else PASSED
         self._check_open()
         if self._lock is not None:
@@ -91,8 +92,7 @@ class PidFile(Handle):
             self._lock = lock  # so that `close` in another thread ends the wait
             taken = False
             try:
-                left = None if deadline is FOREVER else deadline.remaining_ns() / 1e9
-                taken = lock.acquire(timeout=left) and self._leads_to(lock)
+                taken = lock.acquire(timeout=deadline.left()) and self._leads_to(lock)
                 if taken:
                     self.adopt()
                     return True

@@ -6,7 +6,8 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ipckit._wait import FOREVER, PASSED, Deadline
+from ipckit._arguments import check_acquire
+from ipckit._wait import PASSED, Deadline
 from ipckit.errors import syscall_error
 from ipckit.filelock._ranges import OfdLock
 
@@ -71,16 +72,16 @@ class FileRWLock(OfdLock):
             ValueError: a timeout was given with ``blocking=False``.
             DeadlockError: a reader asks to write (EDEADLK): two that did so would wait for each other.
         """
-        if timeout is not None and not blocking:
-            raise ValueError("timeout must be None where blocking is false: that call never waits")
+        if timeout is not None:
+            check_acquire(blocking, timeout)
         deadline = Deadline.after(timeout) if blocking else PASSED
         if self._held is not None:
             return self._convert(shared=shared)
         with self._in_use():
-            if not self._gate.acquire(shared=shared, timeout=_left(deadline)):
+            if not self._gate.acquire(shared=shared, timeout=deadline.left()):
                 return False
             try:
-                return super().acquire(shared=shared, timeout=_left(deadline))
+                return super().acquire(shared=shared, timeout=deadline.left())
             finally:
                 if not self._gate.closed:
                     self._gate.release()
@@ -124,7 +125,3 @@ class FileRWLock(OfdLock):
 
     def _range(self) -> dict[str, int]:
         return {}
-
-
-def _left(deadline: Deadline) -> float | None:
-    return None if deadline is FOREVER else deadline.remaining_ns() / 1e9

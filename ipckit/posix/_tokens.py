@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from ipckit._arguments import check_int, check_timeout
+from ipckit._arguments import check_acquire, check_int
 from ipckit._handle import Handle
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
@@ -47,9 +47,7 @@ class Tokens(Handle):
             ValueError: a timeout was given with ``blocking=False``.
         """
         if timeout is not None:
-            if not blocking:
-                raise ValueError("timeout must be None where blocking is false: that call never waits")
-            check_timeout(timeout)
+            check_acquire(blocking, timeout)
         if self._lane.take():
             return True
         # The clock is read only now: nothing has waited yet.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _CLASSES: dict[type[Exception], int] = {
     posix_ipc.PermissionsError: errno.EACCES,
-    posix_ipc.BusyError: errno.EAGAIN,
-    posix_ipc.SignalError: errno.EINTR,
     MemoryError: errno.ENOMEM,
 }
 _SENTENCES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipckit._arguments import check_int, check_timeout
+from ipckit._arguments import check_acquire, check_int
 from ipckit._wait import FOREVER, Deadline
 from ipckit.sysv._set_lane import VALUE_MAX
 
@@ -55,9 +55,7 @@ class SemaphoreMember:
             RemovedError: the set was removed (EIDRM).
         """
         if timeout is not None:
-            if not blocking:
-                raise ValueError("timeout must be None where blocking is false: that call never waits")
-            check_timeout(timeout)
+            check_acquire(blocking, timeout)
         result = self._op(self._take, self._undo)
         if not result:
             return True

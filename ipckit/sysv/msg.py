@@ -18,6 +18,7 @@ from ipckit.sysv._handle import SysvHandle
 from ipckit.sysv._kind import READ, WRITE, Facts, Kind
 from ipckit.sysv._lane import lane_of
 from ipckit.sysv._message import TRUNCATE, TYPE_MAX, Choice, Message, QueueStatus
+from ipckit.sysv._owner import set_owner
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
@@ -253,12 +254,7 @@ class MessageQueue(SysvHandle):
         result = quick.ipk_sysv_msg_stat(self._id, status)
         if result:
             raise self._failure(result, "msgctl")
-        if mode is not None:
-            status.mode = check_mode(mode)
-        if uid is not None:
-            status.uid = check_int(uid, "uid", 0, _ID_MAX, "a user")
-        if gid is not None:
-            status.gid = check_int(gid, "gid", 0, _ID_MAX, "a group")
+        set_owner(status, mode, uid, gid)
         if max_bytes is not None:
             status.max_bytes = check_int(max_bytes, "max_bytes", 1, TYPE_MAX, "bytes")
         result = quick.ipk_sysv_msg_set(self._id, status)

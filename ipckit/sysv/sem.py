@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ipckit import interrupt
 from ipckit._arguments import check_int, check_timeout
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
@@ -314,7 +315,9 @@ class SemaphoreSet(SysvHandle):
         if result == NOT_PLAIN:
             result = quick.ipk_sysv_sem_op(self._id, ops, len(ops), 0)
         if result == _EAGAIN and deadline is not None:
-            result = self._waited(ops, deadline)
+            result = interrupt.until(
+                self, deadline, lambda until_ns: lib.ipk_sysv_sem_op(self._id, ops, len(ops), until_ns)
+            )
         if result == 0:
             return True
         if result in (_EAGAIN, _ETIMEDOUT):
@@ -327,15 +330,6 @@ class SemaphoreSet(SysvHandle):
             remedy = f"a semaphore has at most {VALUE_MAX}, and a process at most that to undo"
             raise self._failure(result, "semop", remedy)
         raise self._failure(result, "semop")
-
-    def _waited(self, ops: Any, deadline: Deadline) -> int:
-        with self._in_use():
-            while not deadline.expired:
-                result: int = lib.ipk_sysv_sem_op(self._id, ops, len(ops), deadline.slice_end_ns())
-                if result not in (_ETIMEDOUT, -errno.EINTR):
-                    return result
-                self._check_open()
-        return _ETIMEDOUT
 
     def _ask(self, index: int, what: int) -> int:
         self._check_index(index)
