@@ -34,9 +34,12 @@ class Handle:
     pollable: ClassVar[bool] = False
     """Whether select(2), poll(2) and epoll(7) take its `fileno`."""
 
+    _here: ClassVar[object] = object()
+    """Stands for this process; a forked child has another one."""
+
     def __init__(self) -> None:
         self._closed = False
-        self._users: list[None] = []  # one entry for each thread that is inside a wait
+        self._users: list[object] = []  # `_here`, once for each thread that is inside a wait
         self._unreleased = [None]  # emptied by whoever releases: list.pop is atomic, so exactly one does
 
     @property
@@ -47,8 +50,7 @@ class Handle:
     def close(self) -> None:
         """Let go of the object in this process; never destroys it. Closing again does nothing."""
         self._closed = True
-        if not self._users:
-            self._release_once()
+        self._release_unless_used()
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -98,6 +100,11 @@ class Handle:
         """For a ``with`` block: keep the resource until it ends, even if another thread closes the handle meanwhile."""
         return _Use(self)
 
+    def _release_unless_used(self) -> None:
+        # A thread that was inside when this process was forked does not exist here.
+        if self._here not in self._users:
+            self._release_once()
+
     def _release_once(self) -> None:
         try:
             self._unreleased.pop()
@@ -116,7 +123,7 @@ class _Use:
 
     def __enter__(self) -> None:
         handle = self._handle
-        handle._users.append(None)
+        handle._users.append(handle._here)
         if handle._closed:
             self.__exit__()
             handle._check_open()
@@ -124,8 +131,15 @@ class _Use:
     def __exit__(self, *error: object) -> None:
         handle = self._handle
         handle._users.pop()
-        if handle._closed and not handle._users:
-            handle._release_once()
+        if handle._closed:
+            handle._release_unless_used()
+
+
+def _after_fork_in_child() -> None:
+    Handle._here = object()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class FdHandle(Handle):

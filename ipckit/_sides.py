@@ -75,7 +75,7 @@ class Side:
         if handle is None:
             self._prepare(deadline, verb)
             return
-        handle._users.append(None)  # as `with handle._in_use()` does, until `leave`
+        handle._users.append(handle._here)  # as `with handle._in_use()` does, until `leave`
         try:
             handle._check_open()
             if self._framed is not None:
@@ -93,8 +93,8 @@ class Side:
         if self._framed is not None and self._lock is not None:
             self._turn(self._framed).give_back(self._lock)
         handle._users.pop()
-        if handle._closed and not handle._users:
-            handle._release_once()
+        if handle._closed:
+            handle._release_unless_used()
 
     def _turn(self, framed: Framed) -> Turn:
         raise NotImplementedError

@@ -95,7 +95,7 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
     from ipckit._native import lib  # whoever never waits never loads it
 
     users = handle._users  # as `with handle._in_use()` does, spelt out: this is on the way of every wait
-    users.append(None)
+    users.append(handle._here)
     try:
         handle._check_open()
         while (ready := lib.ipk_stream_wait(fd, events, _SLICE_MS if deadline is None else deadline.slice_ms())) <= 0:
@@ -107,5 +107,5 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
         return True
     finally:
         users.pop()
-        if handle._closed and not users:
-            handle._release_once()
+        if handle._closed:
+            handle._release_unless_used()

@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import pickle
+import select
 import sys
 import threading
 import warnings
@@ -15,8 +16,10 @@ import pytest
 
 from ipckit._handle import FdHandle, Handle, NamedHandle, new_name
 from ipckit._names import unique_name
+from ipckit._wait import wait_fd
 from ipckit.errors import AlreadyExistsError, ClosedError, NotFoundError, syscall_error
 from ipckit.testing import Spawn
+from tests.contract.tools import Background, in_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -346,6 +349,23 @@ def fork_and_close() -> tuple[int, bool]:
 
 def test_forked_child_unlinks_nothing_that_its_parent_made(spawn: Spawn) -> None:
     assert spawn(fork_and_close).result() == (0, True)
+
+
+def test_forked_child_lets_go_of_what_another_thread_waits_on() -> None:
+    """The thread does not exist in the child, and so it can't keep the descriptor open there."""
+    reading, writing = os.pipe()
+    with FdHandle(reading) as handle:
+        waiter = Background(lambda: wait_fd(handle, reading, select.POLLIN, None))
+        waiter.wait_blocked("poll")
+
+        def close_and_count() -> tuple[bool, int]:
+            handle.close()
+            return os.path.exists(f"/proc/self/fd/{reading}"), len(handle._users)
+
+        assert in_fork(close_and_count) == (False, 1)
+        os.close(writing)
+        assert waiter.join() is True
+        assert not handle._users
 
 
 def test_new_name_is_the_given_or_a_unique_one() -> None:
