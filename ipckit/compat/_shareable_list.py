@@ -131,10 +131,11 @@ class ShareableList(Generic[T]):
         if kind == _NONE:
             item = None
         elif kind in {_STR, _BYTES}:
-            if not isinstance(value, bytes):
-                raise LayoutError(f"item {position} of {self.shm.name!r} is no text")
-            item = value.rstrip(b"\0")
-            item = item.decode() if kind == _STR else item
+            try:
+                item = value.rstrip(b"\0")
+                item = item.decode() if kind == _STR else item
+            except (AttributeError, UnicodeDecodeError):  # a number, or not UTF-8
+                raise LayoutError(f"item {position} of {self.shm.name!r} is no text") from None
         return item  # type: ignore[no-any-return]
 
     def __setitem__(self, position: int, value: T) -> None:

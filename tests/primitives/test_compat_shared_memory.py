@@ -17,7 +17,7 @@ import pytest
 
 from ipckit.compat import shared_memory as ours
 from ipckit.errors import AlreadyExistsError, ClosedError, LayoutError, LimitError, NotFoundError
-from ipckit.testing import pause, reached
+from tests.primitives.standstill import HERE, before_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -522,12 +522,7 @@ def test_a_format_that_somebody_overwrote_reads_nothing_outside(numbers: ours.Sh
 
 
 def make_list_until(event: str, name: str) -> None:
-    def stop(found: str, _: object) -> None:
-        if found == event:
-            reached(event)
-            pause("never")
-
-    sys.addaudithook(stop)
+    before_event(event)
     ours.ShareableList([1, "two"], name=name)
 
 
@@ -535,7 +530,7 @@ def make_list_until(event: str, name: str) -> None:
 def test_a_maker_that_is_killed_leaves_nothing_or_a_whole_list(event: str, named: bool, spawn: Spawn) -> None:
     name = f"ipckit-killed-{os.getpid()}"
     maker = spawn(make_list_until, event, name)
-    maker.wait_reached(event)
+    maker.wait_reached(HERE)
     maker.kill()
     maker.join()
     assert os.path.exists(f"/dev/shm/{name}") == named
