@@ -8,16 +8,21 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ipckit.bench.row import Channel
+from ipckit.mapping import Mapping
 from ipckit.memfd import Memfd, Seal
 from ipckit.posix.semaphore import Semaphore
 from ipckit.posix.shm import SharedMemory
+from ipckit.posix.unnamed_semaphore import UnnamedSemaphore
 from ipckit.sockets.unix import Stream
+from ipckit.sysv.sem import SemaphoreSet
+from ipckit.sysv.shm import SharedMemory as Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SLOTS = 8
 HEADER = 8  # bytes, for the length
+LINE = 64  # bytes of a cache line: two counters, each on one of its own
 
 
 class ShmSemaphores(Channel):
@@ -29,9 +34,9 @@ class ShmSemaphores(Channel):
 
     def __init__(self, size: int, /) -> None:
         self.stride = HEADER + size
-        self.memory = SharedMemory.create(size=SLOTS * self.stride, unlink_on_close=True)
-        self.filled = Semaphore.create(value=0, unlink_on_close=True)
-        self.free = Semaphore.create(value=SLOTS, unlink_on_close=True)
+        self.memory: Any = SharedMemory.create(size=SLOTS * self.stride, unlink_on_close=True)
+        self.filled: Any = Semaphore.create(value=0, unlink_on_close=True)
+        self.free: Any = Semaphore.create(value=SLOTS, unlink_on_close=True)
 
     def _slots(self) -> Iterator[int]:
         # From the first slot anew: all that was sent before has been received.
@@ -60,6 +65,39 @@ class ShmSemaphores(Channel):
             return data
 
         return receive
+
+
+class MappingSemaphores(ShmSemaphores):
+    """The same without any name: the semaphores lie behind the slots."""
+
+    name = "Mapping + semaphores"
+    about = f"ipckit.Mapping of no file, of {SLOTS} slots, and two posix.UnnamedSemaphore in it"
+
+    def __init__(self, size: int, /) -> None:
+        self.stride = HEADER + size
+        behind = -(-SLOTS * self.stride // LINE) * LINE
+        self.memory = Mapping.create(size=behind + 2 * LINE)
+        self.filled = UnnamedSemaphore.create(self.memory, behind, value=0)
+        self.free = UnnamedSemaphore.create(self.memory, behind + LINE, value=SLOTS)
+
+    def close(self) -> None:
+        self.filled.close()
+        self.free.close()
+        self.memory.close()
+
+
+class SysvShmSemaphores(ShmSemaphores):
+    """The same of System V: sysvipc(7)."""
+
+    name = "sysv shm + semaphores"
+    about = f"ipckit.sysv.SharedMemory of {SLOTS} slots, and a SemaphoreSet of two that count the filled and the free"
+
+    def __init__(self, size: int, /) -> None:
+        self.stride = HEADER + size
+        self.segment = Segment.create(size=SLOTS * self.stride, remove_on_close=True)
+        self.memory = self.segment.attach()
+        self.set = SemaphoreSet.create(size=2, values=[0, SLOTS], remove_on_close=True)
+        self.filled, self.free = self.set.member(0), self.set.member(1)
 
 
 class SealedMemfds(Channel):
