@@ -104,6 +104,31 @@ def test_what_the_killed_added_stays_and_what_they_took_is_gone(spawn: Spawn) ->
         assert event.value == 2
 
 
+def add_two(event: EventFd) -> None:
+    event.write(2)
+
+
+def test_a_writer_that_is_killed_while_it_waits_for_room_adds_nothing(event: EventFd, spawn: Spawn) -> None:
+    event.write(MAXIMUM)
+    child = spawn(add_two, event)
+    child.wait_blocked("poll")
+    child.kill()
+    child.join()
+    assert event.read(0) == MAXIMUM
+    assert event.value == 0
+
+
+def test_a_reader_that_is_stopped_reads_when_it_goes_on(event: EventFd, spawn: Spawn) -> None:
+    child = spawn(take, event)
+    child.wait_blocked("poll")
+    child.send_signal(signal.SIGSTOP)
+    assert os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    event.write(3)
+    assert event.value == 3
+    child.send_signal(signal.SIGCONT)
+    assert child.result() == (3, False)
+
+
 def test_a_waiter_that_is_killed_takes_nothing_with_it(event: EventFd, spawn: Spawn) -> None:
     child = spawn(take, event)
     child.wait_blocked("poll")

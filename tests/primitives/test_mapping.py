@@ -9,7 +9,6 @@ import pickle
 import re
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from ipckit.mapping import PAGE_SIZE, Advice, Mapping, page_sizes
 from ipckit.memfd import Memfd
 from ipckit.remote import address_of
 from ipckit.testing import pause, reached
+from tests.primitives.standstill import HERE, before_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -512,14 +512,7 @@ def test_page_sizes() -> None:
 
 
 def create_until(path: str, event: str) -> None:
-    """Stand still just before the creation's next step."""
-
-    def stop(name: str, _: object) -> None:
-        if name == event:
-            reached(event)
-            pause("never")
-
-    sys.addaudithook(stop)
+    before_event(event)
     Mapping.create(path, size=3 * PAGE_SIZE)
 
 
@@ -529,7 +522,7 @@ def test_a_creator_that_is_killed_leaves_nothing_or_a_whole_file(
 ) -> None:
     path = tmp_path / "file"
     creator = spawn(create_until, str(path), event)
-    creator.wait_reached(event)
+    creator.wait_reached(HERE)
     creator.kill()
     creator.join()
     assert os.listdir(tmp_path) == (["file"] if named else [])
@@ -556,20 +549,17 @@ def test_what_a_killed_holder_wrote_is_there(spawn: Spawn, tmp_path: Path) -> No
 
 
 def resize_until_mapped(memory: Mapping) -> None:
-    def stop(name: str, _: object) -> None:
-        if name == "mmap.__new__":
-            reached("resized")
-            pause("never")
-
-    sys.addaudithook(stop)
+    before_event("mmap.__new__")
     memory.resize(2 * PAGE_SIZE)
 
 
-def test_a_process_killed_while_it_resizes_has_resized_or_not(spawn: Spawn, tmp_path: Path) -> None:
+def test_what_a_process_has_resized_is_there_when_it_is_killed_before_it_maps_that(
+    spawn: Spawn, tmp_path: Path
+) -> None:
     with Mapping.create(tmp_path / "file", size=PAGE_SIZE) as memory:
         memory.buf[0] = 1
         victim = spawn(resize_until_mapped, memory)
-        victim.wait_reached("resized")
+        victim.wait_reached(HERE)
         victim.kill()
         victim.join()
         assert memory.refresh() == 2 * PAGE_SIZE

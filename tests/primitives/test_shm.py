@@ -23,8 +23,12 @@ from ipckit import _shmfile
 from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, LimitError, NotFoundError
 from ipckit.mapping import Mapping
 from ipckit.memfd import Memfd
-from ipckit.posix import SharedMemory
+from ipckit.posix import Semaphore, SharedMemory
+from ipckit.sysv import SemaphoreSet
+from ipckit.sysv import SharedMemory as Segment
+from ipckit.sysv.key import hashed
 from ipckit.testing import pause, reached
+from tests.primitives.standstill import HERE, before_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -524,14 +528,7 @@ def test_a_size_beyond_the_memory_is_refused_before_anything_is_taken() -> None:
 
 
 def create_until(event: str, name: str) -> None:
-    """Stand still just before the creation's next step."""
-
-    def stop(found: str, _: object) -> None:
-        if found == event:
-            reached(event)
-            pause("never")
-
-    sys.addaudithook(stop)
+    before_event(event)
     SharedMemory.create(name, size=3 * PAGE)
 
 
@@ -541,7 +538,7 @@ def test_a_creator_that_is_killed_leaves_nothing_or_a_whole_segment(
 ) -> None:
     name = memory.name + "-killed"
     creator = spawn(create_until, event, name)
-    creator.wait_reached(event)
+    creator.wait_reached(HERE)
     creator.kill()
     creator.join()
     assert os.path.exists("/dev/shm" + name) == named
@@ -570,6 +567,12 @@ def test_what_a_killed_holder_wrote_is_there_and_so_is_the_name(memory: SharedMe
 # --- too few descriptors ----------------------------------------------------------------------------------------------
 
 
+def listed(kind: str) -> list[str]:
+    """What there is of System V objects, a line each."""
+    with open(f"/proc/sysvipc/{kind}", encoding="ascii") as file:
+        return file.read().splitlines()[1:]
+
+
 def make_with_few_descriptors(folder: str) -> list[str]:
     """With room for 0, 1, 2 ... more descriptors: each maker fails with LimitError until there are enough."""
     name = f"/ipckit-few-{os.getpid()}"
@@ -578,6 +581,9 @@ def make_with_few_descriptors(folder: str) -> list[str]:
         "Mapping of a file": lambda: Mapping.create(f"{folder}/file", size=1, unlink_on_close=True),
         "Mapping of no file": lambda: Mapping.create(size=1),
         "Memfd": lambda: Memfd.create(size=1),
+        "Semaphore": lambda: Semaphore.create(name, unlink_on_close=True),
+        "SemaphoreSet": lambda: SemaphoreSet.create(name, size=2, values=[1, 1], remove_on_close=True),
+        "sysv.SharedMemory": lambda: Segment.create(name, size=1, remove_on_close=True),
     }
     outcomes = []
     highest = max(map(int, os.listdir("/proc/self/fd")))
@@ -596,7 +602,8 @@ def make_with_few_descriptors(folder: str) -> list[str]:
                 outcome = errno.errorcode[error.errno or 0]
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
-            left = os.path.exists("/dev/shm" + name) or bool(os.listdir(folder))
+            left = any(map(os.path.exists, (f"/dev/shm{name}", f"/dev/shm/sem.{name[1:]}"))) or bool(os.listdir(folder))
+            left |= any(hashed(name) == int(line.split()[0]) for kind in ("sem", "shm") for line in listed(kind))
             outcomes.append(f"{title} {more} {outcome}{' left a name' if left else ''}")
         if sorted(before) != sorted(os.listdir("/proc/self/fd")):
             outcomes.append(f"{title} left a descriptor")
