@@ -7,7 +7,7 @@ The everyday names, grouped as the kernel's facilities are:
 * signals: `signals`
 * descriptors that notify: `EventFd`, `TimerFd`, `PidFd`
 * memory: `Mapping`, `Memfd`, `ProcessMemory`
-* structures in shared memory: `SpscRing`
+* structures in shared memory: `SpscRing`; synchronisation that survives the death of anyone: `sync`
 * locks on files: `filelock`
 * many peers: `server`
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ipckit import server as server
     from ipckit import signals as signals
     from ipckit import sockets as sockets
+    from ipckit import sync as sync
     from ipckit import sysv as sysv
     from ipckit.duplex import DuplexPipe as DuplexPipe
     from ipckit.eventfd import EventFd as EventFd
@@ -64,6 +65,7 @@ _HOMES = {
     "server": "ipckit.server",
     "signals": "ipckit.signals",
     "sockets": "ipckit.sockets",
+    "sync": "ipckit.sync",
     "sysv": "ipckit.sysv",
 }
 
@@ -87,6 +89,7 @@ __all__ = [
     "server",
     "signals",
     "sockets",
+    "sync",
     "sysv",
 ]
 

@@ -43,8 +43,10 @@ __all__ = [
     "MessageTooLargeError",
     "NoProcessError",
     "NotFoundError",
+    "NotOwnerError",
     "NotRecoverableError",
     "OwnerDiedError",
+    "OwnerDiedWarning",
     "PeerDiedError",
     "QueueEmpty",
     "QueueFull",
@@ -157,6 +159,14 @@ class UnsupportedError(SyscallError, NotImplementedError):
 
 class ClosedError(IPCError, ValueError):
     """The handle was closed in this process."""
+
+
+class NotOwnerError(IPCError, RuntimeError):
+    """A lock is given back by a thread that does not hold it."""
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """The owner of a lock died with it, and the lock was recovered as its handle had asked."""
 
 
 class PeerDiedError(IPCError, ConnectionError):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
 from ipckit._handle import Handle
-from ipckit._native import ffi, lib
-from ipckit.errors import ClosedError, check
+from ipckit._located import located
+from ipckit._native import lib
+from ipckit.errors import check
 from ipckit.posix._semaphore_lane import lane_of
 from ipckit.posix._tokens import VALUE_MAX, Tokens
 
@@ -44,7 +45,7 @@ class UnnamedSemaphore(Tokens):
     __slots__ = ("_lane", "_offset", "_sem", "_within")
 
     def __init__(self, within: Any, offset: int) -> None:
-        sem = _located(within, offset)
+        sem = located(within, offset, SIZE, ALIGNMENT)
         super().__init__()
         self._within = within
         self._offset = offset
@@ -89,20 +90,3 @@ class UnnamedSemaphore(Tokens):
                 "by inheritance or as an argument of multiprocessing.Process or through send_fds, and open it there"
             )
         return type(self).open, (self._within, self._offset)
-
-
-def _located(within: Any, offset: int) -> Any:
-    """A pointer to the semaphore, which keeps the memory."""
-    if isinstance(within, Handle) and within.closed:
-        raise ClosedError(f"{type(within).__name__} is closed")
-    buffer = getattr(within, "buf", within)
-    try:
-        memory = ffi.from_buffer("char[]", buffer, require_writable=True)
-    except (TypeError, BufferError) as error:
-        raise type(error)(f"within must be shared memory that can be written: {error}") from None
-    check_int(offset, "offset", 0, max(len(memory) - SIZE, 0), "bytes")
-    if len(memory) < SIZE:
-        raise ValueError(f"within must have at least {SIZE} bytes, and has {len(memory)}")
-    if (int(ffi.cast("uintptr_t", memory)) + offset) % ALIGNMENT:
-        raise ValueError(f"offset must make an address that is a multiple of {ALIGNMENT}, and {offset} does not")
-    return ffi.gc(ffi.cast("void *", memory + offset), lambda _: memory)  # the pointer keeps the memory

@@ -7,10 +7,10 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
-from ipckit._names import check_mode, posix_name
+from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import (
     BrokenPeerError,
@@ -28,13 +28,11 @@ from ipckit.errors import (
 from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE, lane_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Buffer, Self
 
 _RECORD_HEADER = 8
-_DIRECTORY = "/dev/shm"
-_PREFIX = "ipckit."
 
 # What a closed handle points to: every call on it is -EBADF.
 _CLOSED: Any = ffi.new("struct ipk_spsc *")
@@ -65,7 +63,7 @@ class SpscStat(NamedTuple):
     """wake-up calls of the consumer"""
 
 
-class SpscRing(NamedHandle):
+class SpscRing(SegmentHandle):
     """A queue of messages of any length from one producer to one consumer; no system call while both are awake.
 
     Order is kept; a message arrives whole. Whoever sends first becomes the producer, whoever receives first the
@@ -86,6 +84,8 @@ class SpscRing(NamedHandle):
     """
 
     __slots__ = ("_capacity", "_lane", "_ring")
+
+    _WHAT = "ring"
 
     def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
         super().__init__(name, unlink_on_close=unlink_on_close)
@@ -119,34 +119,10 @@ class SpscRing(NamedHandle):
             raise ValueError(f"capacity must be 1 to {lib.IPK_SPSC_MAX_CAPACITY} bytes, not {capacity}")
         check_mode(mode)
         capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_SPSC_MIN_CAPACITY)
-        path = ffi.NULL if name is None else os.fsencode(_path(name))
+        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
         ring = ffi.new("struct ipk_spsc *")
         check(lib.ipk_spsc_create(ring, path, capacity, mode), "ipk_spsc_create", name)
         return cls(ffi.gc(ring, quick.ipk_spsc_unmap), name or "", unlink_on_close=unlink_on_close and name is not None)
-
-    @classmethod
-    def open(cls, name: str) -> Self:
-        """Open the ring of that name.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: the file is no ring, or one of another layout version.
-        """
-        path = _path(name)
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError as error:
-            raise syscall_error(error.errno or 0, "open", name) from None
-        return cls._attach(fd, name)
-
-    @classmethod
-    def from_fd(cls, fd: int) -> Self:
-        """Make a handle of the ring behind *fd*, as received over a Unix socket; *fd* becomes the handle's own.
-
-        What `create` makes anonymously is sealed against truncation; trust whoever sends anything else.
-        """
-        return cls._attach(fd, "")
 
     @classmethod
     def _attach(cls, fd: int, name: str) -> Self:
@@ -155,32 +131,11 @@ class SpscRing(NamedHandle):
         ring = ffi.new("struct ipk_spsc *")
         rc = lib.ipk_spsc_attach(ring, fd)
         if rc == -errno.ENOMSG:
-            raise LayoutError(f"{name or fd!r} is not a segment of ipckit (magic {info.magic:#x})")
+            raise no_segment(name or fd, info)
         if rc == -errno.EPROTO:
-            raise LayoutError(
-                f"{name or fd!r} is not a ring of this version: magic {info.magic:#x}, kind {info.kind}, "
-                f"size {info.size}, where kind {lib.IPK_KIND_SPSC} was expected"
-            )
+            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_SPSC)
         check(rc, "ipk_spsc_attach", name or fd)
         return cls(ffi.gc(ring, quick.ipk_spsc_unmap), name)
-
-    @classmethod
-    def unlink_name(cls, name: str) -> None:
-        """Destroy the name; processes that have the ring open go on using it.
-
-        Raises:
-            NotFoundError: there is no ring of that name (ENOENT).
-        """
-        try:
-            os.unlink(_path(name))
-        except OSError as error:
-            raise syscall_error(error.errno or 0, "unlink", name) from None
-
-    def unlink(self) -> None:
-        """Destroy the ring's name; handles that are open, this one too, go on working."""
-        if not self._name:
-            raise ValueError("this ring is anonymous: it has no name to unlink, and goes with its last handle")
-        super().unlink()
 
     @property
     def capacity(self) -> int:
@@ -373,11 +328,6 @@ class SpscRing(NamedHandle):
         }
         return syscall_error(-rc, "receive" if receiving else "send", name, remedy=remedies.get(rc))
 
-    def _identity(self) -> tuple[int, int]:
-        info = ffi.new("struct ipk_segment_info *")
-        check(quick.ipk_segment_inspect(self.fileno(), info), "ipk_segment_inspect", self._name)
-        return (info.id[0], info.id[1])
-
     def _describe(self) -> str:
         return f"{self._name!r} capacity={self._capacity}" if self._name else f"anonymous capacity={self._capacity}"
 
@@ -385,22 +335,6 @@ class SpscRing(NamedHandle):
         ring, self._ring, self._lane = self._ring, _CLOSED, _CLOSED_LANE
         lib.ipk_spsc_close(ring)  # wakes and waits for a thread that is inside, which may need the GIL to leave
         # Unmapped when the last reference goes: that is here, or in the other thread's call.
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        if self._name:
-            return super().__reduce__()
-        travelling = descriptor_for_child(self.fileno())
-        if travelling is None:
-            return super(NamedHandle, self).__reduce__()
-        return type(self)._adopt_travelled, (travelling,)
-
-    @classmethod
-    def _adopt_travelled(cls, travelling: Any) -> Self:
-        return cls._attach(received_descriptor(travelling), "")
-
-
-def _path(name: object) -> str:
-    return f"{_DIRECTORY}/{_PREFIX}{posix_name(name, prefix=_PREFIX)[1:]}"
 
 
 def _after_fork_in_child() -> None:

@@ -12,6 +12,7 @@
 #define RELEASE_GIL_ABOVE 65536
 
 extern PyType_Spec mqueue_lane_spec;
+extern PyType_Spec mutex_lane_spec;
 extern PyType_Spec semaphore_lane_spec;
 extern PyType_Spec spsc_lane_spec;
 extern PyType_Spec sysv_msg_lane_spec;

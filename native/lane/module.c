@@ -5,6 +5,7 @@ static const struct {
 	PyType_Spec *spec;
 } lanes[] = {
 	{"MsgLane", &sysv_msg_lane_spec},
+	{"MutexLane", &mutex_lane_spec},
 	{"QueueLane", &mqueue_lane_spec},
 	{"SemaphoreLane", &semaphore_lane_spec},
 	{"SetLane", &sysv_sem_lane_spec},

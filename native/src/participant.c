@@ -1,77 +1,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ipckit/base.h"
 #include "ipckit/futex.h"
 #include "ipckit/segment.h"
+#include "identity.h"
 #include "participant.h"
 #include "path.h"
 
 #define CLAIM_PAUSE_NS 100000 /* a claim of another thread takes some ten microseconds */
-#define FIRST_LOCK_BYTE (INT64_C(1) << 62) /* far beyond any data, where no user's own lock lies */
 
+/* Slots have the bytes from IPK_LIFE_BYTE on. */
 static int lock_byte(int fd, int command, int type, uint32_t slot, struct flock *lock)
 {
-	memset(lock, 0, sizeof(*lock));
-	lock->l_type = (short)type;
-	lock->l_whence = SEEK_SET;
-	lock->l_start = FIRST_LOCK_BYTE + slot;
-	lock->l_len = 1;
-	return fcntl(fd, command, lock) < 0 ? -errno : 0;
-}
-
-/* Field 22 of /proc/PID/stat. Returns 0 and the time, -ENOENT if there is no such process, -errno. */
-static int start_time_of(uint64_t pid, uint64_t *start)
-{
-	char path[IPK_PATH_SIZE], text[1024];
-	const char *at;
-	ssize_t length;
-	int fd;
-
-	ipk_path_of_process(path, pid, "stat");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	length = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (length <= 0)
-		return length < 0 && errno != ESRCH ? -errno : -ENOENT;
-	text[length] = '\0';
-	at = strrchr(text, ')'); /* the command name may hold spaces and brackets; field 3 follows it */
-	if (!at)
-		return -EIO;
-	if (at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))
-		return -ENOENT; /* a zombie runs no more */
-	for (int field = 2; field < 22; field++) {
-		at = strchr(at + 1, ' ');
-		if (!at)
-			return -EIO;
-	}
-	*start = 0;
-	for (at++; *at >= '0' && *at <= '9'; at++)
-		*start = *start * 10 + (uint64_t)(*at - '0');
-	return 0;
-}
-
-static int identify_self(struct ipk_participant_info *self)
-{
-	struct stat st;
-	int rc;
-
-	self->pid = (uint64_t)getpid();
-	rc = start_time_of(self->pid, &self->start_time);
-	if (rc < 0)
-		return rc;
-	if (stat("/proc/self/ns/pid", &st) < 0)
-		return -errno;
-	self->pid_namespace = st.st_ino;
-	return 0;
+	return ipk_identity_lock(fd, command, type, slot, lock);
 }
 
 static void read_record(const struct ipk_participant_shm *slot, struct ipk_participant_info *who)
@@ -88,22 +34,6 @@ static void write_record(struct ipk_participant_shm *slot, const struct ipk_part
 	atomic_store_explicit(&slot->pid, who->pid, memory_order_relaxed);
 	atomic_store_explicit(&slot->start_time, who->start_time, memory_order_relaxed);
 	atomic_store_explicit(&slot->pid_namespace, who->pid_namespace, memory_order_relaxed);
-}
-
-/* Whether the process of that record runs: 1, 0 if it is gone or cannot be looked up from our pid namespace. */
-static int runs(const struct ipk_participant_info *who)
-{
-	struct stat st;
-	uint64_t start;
-
-	if (who->pid == 0 || stat("/proc/self/ns/pid", &st) < 0 || st.st_ino != who->pid_namespace)
-		return 0;
-	return start_time_of(who->pid, &start) == 0 && start == who->start_time;
-}
-
-static bool same(const struct ipk_participant_info *a, const struct ipk_participant_info *b)
-{
-	return a->pid == b->pid && a->start_time == b->start_time && a->pid_namespace == b->pid_namespace;
 }
 
 /* The slots of a view share a description, so one thread at a time deals with it. Returns 0; -EBUSY in a signal handler
@@ -142,7 +72,7 @@ static int open_description(struct ipk_segment *segment)
 	segment->life_fd = open(self, O_RDWR | O_CLOEXEC);
 	if (segment->life_fd < 0)
 		return -errno;
-	rc = identify_self(&segment->self);
+	rc = ipk_identity_self(&segment->self);
 	if (rc < 0) {
 		close(segment->life_fd);
 		segment->life_fd = -1;
@@ -165,7 +95,7 @@ static int claim(struct ipk_segment *segment, uint32_t slot)
 	IPK_KILLPOINT("participant.claim.locked");
 	read_record(record, &before);
 	/* A live process whose descriptors were closed keeps its slot. Our own record is an image before execve(2). */
-	if (!same(&before, &segment->self) && runs(&before)) {
+	if (!ipk_identity_same(&before, &segment->self) && ipk_identity_runs(&before)) {
 		lock_byte(segment->life_fd, F_OFD_SETLK, F_UNLCK, slot, &lock);
 		return -EBUSY;
 	}
@@ -199,7 +129,7 @@ static int renew_by_record(struct ipk_segment *segment, uint32_t slot)
 	struct ipk_participant_info who;
 
 	read_record(&ipk_segment_header(segment)->participant[slot], &who);
-	return same(&who, &segment->self) ? 0 : -EBUSY;
+	return ipk_identity_same(&who, &segment->self) ? 0 : -EBUSY;
 }
 
 static int renew(struct ipk_segment *segment)
@@ -260,7 +190,7 @@ static int alive(int fd, const struct ipk_participant_info *who, uint32_t slot)
 
 	if (rc < 0)
 		return rc;
-	return lock.l_type != F_UNLCK || runs(who);
+	return lock.l_type != F_UNLCK || ipk_identity_runs(who);
 }
 
 int ipk_participant_alive(const struct ipk_segment *segment, uint32_t slot)

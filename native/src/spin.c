@@ -22,29 +22,39 @@ static uint32_t allowed_cpus(void)
 	return (uint32_t)CPU_COUNT(&set);
 }
 
+/* relaxed, all that follows: each value is about speed only, and alone */
+
 int64_t ipk_spin_budget(struct ipk_spin *spin, uint32_t own_cpu, uint32_t peer_cpu)
 {
+	int64_t full = atomic_load_explicit(&spin->full_ns, memory_order_relaxed);
+	uint32_t misses = atomic_load_explicit(&spin->misses, memory_order_relaxed);
+	uint32_t cpus;
+
 	if (peer_cpu == IPK_CPU_UNKNOWN || own_cpu == IPK_CPU_UNKNOWN) {
 		/* confined to one CPU, we may be in the way of a peer that has not said yet where it runs */
-		if (spin->cpus == 0)
-			spin->cpus = allowed_cpus();
-		if (spin->cpus == 1)
+		cpus = atomic_load_explicit(&spin->cpus, memory_order_relaxed);
+		if (cpus == 0) {
+			cpus = allowed_cpus();
+			atomic_store_explicit(&spin->cpus, cpus, memory_order_relaxed);
+		}
+		if (cpus == 1)
 			return 0;
 	} else if (own_cpu == peer_cpu) {
 		return 0;
 	}
-	if (spin->misses < MISSES_UNTIL_CUT || spin->misses % MISSES_PER_TRIAL == 0)
-		return spin->full_ns;
-	return spin->full_ns / 8;
+	return misses < MISSES_UNTIL_CUT || misses % MISSES_PER_TRIAL == 0 ? full : full / 8;
 }
 
 void ipk_spin_hit(struct ipk_spin *spin)
 {
-	spin->misses = 0;
+	atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
 }
 
 void ipk_spin_missed(struct ipk_spin *spin)
 {
-	spin->misses++;
-	spin->cpus = 0;
+	uint32_t misses = atomic_load_explicit(&spin->misses, memory_order_relaxed);
+
+	/* two threads that miss at once may count one miss */
+	atomic_store_explicit(&spin->misses, misses + 1, memory_order_relaxed);
+	atomic_store_explicit(&spin->cpus, 0, memory_order_relaxed);
 }

@@ -24,7 +24,7 @@ import explore
 from protocol import OPERATIONS
 
 NATIVE = Path(__file__).resolve().parent.parent
-SOURCES = ["spsc.c", "spsc_side.h", "spsc_copy.c", "spsc_wait.c", "segment.c", "participant.c"]
+SOURCES = ["spsc.c", "spsc_side.h", "spsc_copy.c", "spsc_wait.c", "segment.c", "participant.c", "identity.c"]
 HELPERS = ["tests/support.c", "tests/test_threads.c"]
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-pthread", "-fsanitize=thread"]
 TRIES = 3  # a schedule that shows the race may not come at once

@@ -75,7 +75,7 @@ pid_t start(void (*function)(void *), void *argument)
 	_exit(0);
 }
 
-static int ended(pid_t pid)
+int has_ended(pid_t pid)
 {
 	siginfo_t info;
 
@@ -85,7 +85,7 @@ static int ended(pid_t pid)
 }
 
 /* proc_pid_syscall(5): "running", or the number and the arguments. */
-static int blocked(pid_t pid, long number, const void *address)
+int is_blocked(pid_t pid, long number, const void *address)
 {
 	char path[64], text[256];
 	unsigned long first = 0;
@@ -110,9 +110,9 @@ static int blocked(pid_t pid, long number, const void *address)
 int settle(pid_t pid, long number, const void *address)
 {
 	for (;;) {
-		if (blocked(pid, number, address))
+		if (is_blocked(pid, number, address))
 			return 1;
-		if (ended(pid))
+		if (has_ended(pid))
 			return 0;
 		sched_yield();
 	}

@@ -16,6 +16,10 @@ void watchdog(unsigned seconds, void (*state)(void));
 /* Fork a child that runs function(argument) and exits with status 0; it does not outlive us. */
 pid_t start(void (*function)(void *), void *argument);
 
+/* Whether the child is blocked in system call `number`, with `address` as its first argument; whether it has ended. */
+int is_blocked(pid_t pid, long number, const void *address);
+int has_ended(pid_t pid);
+
 /* Wait until the child is blocked in system call `number` with `address` as its first argument: 1; or until it has
  * ended, which is not reaped yet: 0. */
 int settle(pid_t pid, long number, const void *address);

@@ -90,8 +90,8 @@ def test_every_method_with_a_timeout_has_its_waits(subject: Subject) -> None:
 
 @every
 def test_traits_are_those_of_the_class(subject: Subject) -> None:
-    is_named = issubclass(subject.cls, (NamedHandle, SysvHandle)) and not subject.title.endswith("-anonymous")
-    assert (subject.naming is not None) == is_named
+    nameless = subject.title.endswith(("-anonymous", "-within"))
+    assert (subject.naming is not None) == (issubclass(subject.cls, (NamedHandle, SysvHandle)) and not nameless)
     assert (subject.rival is not None) == hasattr(subject.cls, "acquire")
 
 

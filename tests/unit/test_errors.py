@@ -15,7 +15,8 @@ from ipckit import errors
 from ipckit.errors import IPCError, SyscallError, check, syscall_error
 from ipckit.testing import ChildFailed, Spawn
 
-CLASSES = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
+NAMED = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
+CLASSES = [cls for cls in NAMED if not issubclass(cls, Warning)]
 SYSCALL_CLASSES = [cls for cls in CLASSES if issubclass(cls, SyscallError)]
 OTHER_CLASSES = [cls for cls in CLASSES if not issubclass(cls, SyscallError)]
 
@@ -51,6 +52,7 @@ BY_ERRNO = {
 
 BUILTINS = {
     errors.ClosedError: ValueError,
+    errors.NotOwnerError: RuntimeError,
     errors.PeerDiedError: ConnectionError,
     errors.EndOfStreamError: EOFError,
     errors.BrokenBarrierError: threading.BrokenBarrierError,

@@ -37,6 +37,7 @@
 /* cffi: types */
 #define IPK_PARTICIPANTS_MAX 63
 #define IPK_KIND_SPSC 1
+#define IPK_KIND_SYNC 2
 
 struct ipk_segment_info {
 	uint64_t magic; /* as found: tells a wrong version from a stranger's file */

@@ -9,16 +9,17 @@
 #ifndef IPCKIT_SPIN_H
 #define IPCKIT_SPIN_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define IPK_SPIN_DEFAULT_NS 40000
 #define IPK_CPU_UNKNOWN 0xFFFFFFFFU
 
-/* One per waiting side, in its view. */
+/* One per waiting side, in its view. Threads may share it: then it is about all of them. */
 struct ipk_spin {
-	int64_t full_ns; /* the budget while spinning pays; 0: never spin */
-	uint32_t misses; /* waits in a row that spinning did not end */
-	uint32_t cpus;   /* CPUs that our affinity mask allows; 0: not asked yet */
+	_Atomic int64_t full_ns; /* the budget while spinning pays; 0: never spin */
+	_Atomic uint32_t misses; /* waits in a row that spinning did not end */
+	_Atomic uint32_t cpus;   /* CPUs that our affinity mask allows; 0: not asked yet */
 };
 
 /* The CPU that the caller runs on, or IPK_CPU_UNKNOWN. Does not block. */

@@ -1,0 +1,121 @@
+"""Handles of ipckit's own segments: files in /dev/shm, or without a name (memfds). native/include/ipckit/segment.h."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
+from ipckit._names import posix_name
+from ipckit._native import ffi
+from ipckit._native_quick import lib as quick
+from ipckit._shmfile import DIRECTORY
+from ipckit.errors import LayoutError, check, syscall_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+_PREFIX = "ipckit."
+
+
+class SegmentHandle(NamedHandle):
+    """A handle of a segment; its name is "" if it is anonymous.
+
+    A subclass implements `create`, `fileno` and `_attach`; it gets the rest.
+    """
+
+    __slots__ = ()
+
+    _WHAT: ClassVar[str]
+    """What people call the object in the segment."""
+
+    @classmethod
+    def _attach(cls, fd: int, name: str) -> Self:
+        """Make a handle of the segment behind *fd*, which becomes the handle's own, also on failure."""
+        raise NotImplementedError
+
+    def fileno(self) -> int:
+        """The descriptor of the memory, to hand over to another process; it cannot be polled."""
+        raise NotImplementedError
+
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """Open the object of that name.
+
+        Raises:
+            NotFoundError: there is none (ENOENT).
+            AccessError: its mode forbids it (EACCES).
+            LayoutError: the file holds something else, or another layout version.
+        """
+        return cls._attach(open_segment(name), name)
+
+    @classmethod
+    def from_fd(cls, fd: int) -> Self:
+        """Make a handle of the object behind *fd*, as received over a Unix socket; *fd* becomes the handle's own.
+
+        What `create` makes anonymously is sealed against truncation; trust whoever sends anything else.
+        """
+        return cls._attach(fd, "")
+
+    @classmethod
+    def unlink_name(cls, name: str) -> None:
+        """Destroy the name; processes that have the object open go on using it.
+
+        Raises:
+            NotFoundError: there is no object of that name (ENOENT).
+        """
+        try:
+            os.unlink(segment_path(name))
+        except OSError as error:
+            raise syscall_error(error.errno or 0, "unlink", name) from None
+
+    def unlink(self) -> None:
+        """Destroy the object's name; handles that are open, this one too, go on working."""
+        if not self._name:
+            raise ValueError(f"this {self._WHAT} is anonymous: it has no name to unlink, and goes with its memory")
+        super().unlink()
+
+    def _identity(self) -> tuple[int, int]:
+        info = ffi.new("struct ipk_segment_info *")
+        check(quick.ipk_segment_inspect(self.fileno(), info), "ipk_segment_inspect", self._name)
+        return (info.id[0], info.id[1])
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._name:
+            return super().__reduce__()
+        travelling = descriptor_for_child(self.fileno())
+        if travelling is None:
+            return super(NamedHandle, self).__reduce__()
+        return type(self)._adopt_travelled, (travelling,)
+
+    @classmethod
+    def _adopt_travelled(cls, travelling: Any) -> Self:
+        return cls._attach(received_descriptor(travelling), "")
+
+
+def segment_path(name: object) -> str:
+    """The file of the segment of that name."""
+    return f"{DIRECTORY}/{_PREFIX}{posix_name(name, prefix=_PREFIX)[1:]}"
+
+
+def open_segment(name: str) -> int:
+    """A descriptor of the file of the segment of that name."""
+    try:
+        return os.open(segment_path(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise syscall_error(error.errno or 0, "open", name) from None
+
+
+def no_segment(subject: object, info: Any) -> LayoutError:
+    """The error for a file that is no segment of ours; *info* is what `ipk_segment_inspect` found."""
+    return LayoutError(f"{subject!r} is not a segment of ipckit (magic {info.magic:#x})")
+
+
+def wrong_segment(subject: object, info: Any, what: str, kind: int) -> LayoutError:
+    """The error for a segment of another kind, version or size."""
+    return LayoutError(
+        f"{subject!r} is not a {what} of this version: magic {info.magic:#x}, kind {info.kind}, size {info.size}, "
+        f"where kind {kind} was expected"
+    )

@@ -1,0 +1,118 @@
+#include "ipckit/mutex.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct ipk_lock_shm *lock_of(const struct ipk_sync *view)
+{
+	return &((struct ipk_mutex_shm *)(void *)view->object)->lock;
+}
+
+/* Remember that the lock came through this view. */
+static int taken(struct ipk_sync *view, int rc)
+{
+	if (rc == 0 || rc == -EOWNERDEAD)
+		/* relaxed: read by whoever releases, who is ordered by the lock, or closes, who looks at the word too */
+		atomic_store_explicit(&view->held, ipk_member_id(view->member), memory_order_relaxed);
+	return rc;
+}
+
+/* The calling thread has it already. */
+static int again(struct ipk_sync *view)
+{
+	struct ipk_lock_shm *lock = lock_of(view);
+	/* relaxed, both: the owner's own */
+	uint32_t depth = atomic_load_explicit(&lock->depth, memory_order_relaxed);
+
+	if (!(view->options & IPK_MUTEX_RECURSIVE))
+		return -EDEADLK;
+	if (depth == UINT32_MAX)
+		return -EOVERFLOW;
+	atomic_store_explicit(&lock->depth, depth + 1, memory_order_relaxed);
+	return 0;
+}
+
+int ipk_mutex_try(struct ipk_sync *view)
+{
+	int rc = taken(view, ipk_lock_try(lock_of(view), view->member));
+
+	return rc == -EAGAIN && ipk_mutex_mine(view) ? again(view) : rc;
+}
+
+int ipk_mutex_recover(struct ipk_sync *view)
+{
+	if (ipk_mutex_mine(view))
+		return again(view);
+	return taken(view, ipk_lock_recover(lock_of(view), view->member));
+}
+
+int ipk_mutex_wait(struct ipk_sync *view, int64_t deadline_ns)
+{
+	if (ipk_mutex_mine(view))
+		return again(view);
+	return taken(view, ipk_lock_wait(lock_of(view), view->member, &view->spin, deadline_ns));
+}
+
+int ipk_mutex_release(struct ipk_sync *view)
+{
+	struct ipk_lock_shm *lock = lock_of(view);
+	uint32_t depth;
+
+	if (!ipk_mutex_mine(view))
+		return -EPERM;
+	/* relaxed, all: the owner's own */
+	depth = atomic_load_explicit(&lock->depth, memory_order_relaxed);
+	if (depth > 1) {
+		atomic_store_explicit(&lock->depth, depth - 1, memory_order_relaxed);
+		return 0;
+	}
+	atomic_store_explicit(&view->held, 0, memory_order_relaxed);
+	return ipk_lock_release(lock, view->member);
+}
+
+int ipk_mutex_consistent(struct ipk_sync *view)
+{
+	if (!ipk_mutex_mine(view))
+		return -EPERM;
+	ipk_lock_consistent(lock_of(view));
+	return 0;
+}
+
+int ipk_mutex_abandon(struct ipk_sync *view)
+{
+	/* relaxed: as in taken; one closer gets it */
+	uint32_t held = atomic_exchange_explicit(&view->held, 0, memory_order_relaxed);
+
+	/* in a forked child our id is another one, or none */
+	return held && held == ipk_member_id(view->member) && ipk_lock_abandon(lock_of(view), view->member) == 0;
+}
+
+int ipk_mutex_mine(struct ipk_sync *view)
+{
+	return ipk_lock_mine(lock_of(view), view->member);
+}
+
+int ipk_mutex_owner(const struct ipk_sync *view, struct ipk_mutex_owner *owner)
+{
+	const struct ipk_lock_shm *lock = lock_of(view);
+	uint32_t id;
+
+	memset(owner, 0, sizeof(*owner));
+	/* relaxed, all but one: a snapshot for people */
+	owner->word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+	id = owner->word & IPK_MEMBER_ID_MASK;
+	/* acquire: member.recorded */
+	if (id == 0 || atomic_load_explicit(&lock->holder.id, memory_order_acquire) != id)
+		return id != 0;
+	owner->pid = atomic_load_explicit(&lock->holder.pid, memory_order_relaxed);
+	owner->start_time = atomic_load_explicit(&lock->holder.start_time, memory_order_relaxed);
+	owner->pid_namespace = atomic_load_explicit(&lock->holder.pid_namespace, memory_order_relaxed);
+	owner->thread = atomic_load_explicit(&lock->thread, memory_order_relaxed);
+	owner->depth = atomic_load_explicit(&lock->depth, memory_order_relaxed);
+	return 1;
+}
+
+int ipk_mutex_lives(const struct ipk_sync *view, uint32_t word)
+{
+	return ipk_member_alive(view->member, word & IPK_MEMBER_ID_MASK, &lock_of(view)->holder);
+}

@@ -1,0 +1,75 @@
+"""Mutexes in shared memory."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ipckit.posix.shm import SharedMemory
+from ipckit.sync.mutex import Mutex
+from tests.contract.shapes import Made, Subject, Wait, named, posix_naming
+
+MUTEX = posix_naming(248, lambda h: os.stat(f"/dev/shm/ipckit.{h.name[1:]}"))
+# What every object of synchronisation has.
+SYNC_CALLS: dict[str, Any] = {"fileno": lambda h: h.fileno(), "set_spin": lambda h: h.set_spin(0)}
+SYNC_CONSTANTS = frozenset({"SIZE", "offset"})
+
+
+def within() -> Made:
+    memory = SharedMemory.create(size=4096, unlink_on_close=True)
+    return [Mutex.create(within=memory, offset=64), memory]
+
+
+def another_process(made: Made) -> Mutex:
+    """As if it were one: a handle with a membership of its own."""
+    made.append(Mutex.open(made[0].name))
+    return made[-1]  # type: ignore[no-any-return]
+
+
+class AnotherThread:
+    """The owner is a thread."""
+
+    def __init__(self, made: Made) -> None:
+        self._mutex = made[0]
+
+    def acquire(self, timeout: float) -> object:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self._mutex.acquire, timeout=timeout).result()
+
+
+MUTEX_TRAITS: dict[str, Any] = {
+    "calls": {
+        **SYNC_CALLS,
+        "acquire": lambda h: h.acquire(),
+        "try_acquire": lambda h: h.try_acquire(),
+        "release": lambda h: h.release(),
+        "mark_consistent": lambda h: h.mark_consistent(),
+        "locked": lambda h: h.locked(),
+        "owner": lambda h: h.owner(),
+    },
+    "constants": SYNC_CONSTANTS,
+    "rival": AnotherThread,
+    "there": lambda h: bool(h.try_acquire()),
+    "here": lambda made, result: result is True,  # noqa: ARG005
+}
+
+SUBJECTS: tuple[Subject, ...] = (
+    Subject(
+        "Mutex",
+        Mutex,
+        make=named(Mutex, MUTEX),
+        naming=MUTEX,
+        waits=(
+            Wait(
+                "acquire",
+                lambda made, timeout: made[0].acquire(timeout=timeout),
+                lambda made: another_process(made).acquire(),
+                lambda made: made[-1].release(),
+                ("futex",),
+            ),
+        ),
+        **MUTEX_TRAITS,
+    ),
+    Subject("Mutex-within", Mutex, make=within, addressed=True, **MUTEX_TRAITS),
+)
