@@ -70,7 +70,7 @@ class ShmSemaphores(Channel):
 class MappingSemaphores(ShmSemaphores):
     """The same without any name: the semaphores lie behind the slots."""
 
-    name = "Mapping + semaphores"
+    name = "Mapping + sems"
     about = f"ipckit.Mapping of no file, of {SLOTS} slots, and two posix.UnnamedSemaphore in it"
 
     def __init__(self, size: int, /) -> None:
@@ -89,7 +89,7 @@ class MappingSemaphores(ShmSemaphores):
 class SysvShmSemaphores(ShmSemaphores):
     """The same of System V: sysvipc(7)."""
 
-    name = "sysv shm + semaphores"
+    name = "sysv shm + sems"
     about = f"ipckit.sysv.SharedMemory of {SLOTS} slots, and a SemaphoreSet of two that count the filled and the free"
 
     def __init__(self, size: int, /) -> None:
