@@ -48,7 +48,7 @@ class Make(NamedTuple):
 
     options: int
     """as the kind has them"""
-    count: int
+    entries: int
     """of what the kind has a number of"""
     size: int
     """bytes, header included"""
@@ -129,7 +129,7 @@ class SyncHandle(SegmentHandle):
             raise LayoutError("the bytes at this offset are neither zero nor an object of ipckit: zero them first")
         check(rc, "ipk_sync_begin", cls.__name__)
         make.fill(memory)
-        rc = quick.ipk_sync_publish(memory, home.member, cls._KIND, make.options, make.count, make.size)
+        rc = quick.ipk_sync_publish(memory, home.member, cls._KIND, make.options, make.entries, make.size)
         check(rc, "ipk_sync_publish", cls.__name__)
 
     @classmethod

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ipckit.testing.checkpoints import reached as reached
     from ipckit.testing.children import Child as Child
     from ipckit.testing.children import ChildFailed as ChildFailed
+    from ipckit.testing.killing import KillSweep as KillSweep
+    from ipckit.testing.killing import kill_sweep as kill_sweep
     from ipckit.testing.leaks import LeakSnapshot as LeakSnapshot
     from ipckit.testing.spawning import Spawn as Spawn
     from ipckit.testing.spawning import spawn as spawn
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Child": "ipckit.testing.children",
     "ChildFailed": "ipckit.testing.children",
+    "KillSweep": "ipckit.testing.killing",
     "LeakSnapshot": "ipckit.testing.leaks",
     "Spawn": "ipckit.testing.spawning",
     "Watchdog": "ipckit.testing.watchdog",
+    "kill_sweep": "ipckit.testing.killing",
     "pause": "ipckit.testing.checkpoints",
     "reached": "ipckit.testing.checkpoints",
     "spawn": "ipckit.testing.spawning",
@@ -42,9 +46,11 @@ _HOMES = {
 __all__ = [
     "Child",
     "ChildFailed",
+    "KillSweep",
     "LeakSnapshot",
     "Spawn",
     "Watchdog",
+    "kill_sweep",
     "pause",
     "reached",
     "spawn",

@@ -68,27 +68,36 @@ static int peek(int32_t pid, uint64_t address, unsigned long *word)
 	return errno ? -errno : 0;
 }
 
-/* What a stop means: IPK_STEP_DONE; IPK_STEP_ENDED; or the number of a signal, negated and less 1000, that the process shall get. */
-static int judge(int status)
+/* The next thing that happens to the process, if it has. *signum: of the stop; SIGTRAP if it is ours. hang: wait for it.
+ * Returns 1: it is stopped; 0: nothing yet; IPK_STEP_ENDED, and it is not reaped. */
+static int next_stop(int32_t pid, bool hang, int *signum)
 {
-	if (!WIFSTOPPED(status))
+	siginfo_t info;
+	int rc;
+
+	do {
+		info.si_pid = 0;
+		rc = waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT | __WALL | (hang ? 0 : WNOHANG));
+	} while (rc < 0 && errno == EINTR);
+	if (rc < 0)
+		return -errno;
+	if (info.si_pid == 0)
+		return 0;
+	if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
 		return IPK_STEP_ENDED;
-	if (WSTOPSIG(status) == SIGTRAP)
-		return IPK_STEP_DONE;
-	return -1000 - WSTOPSIG(status);
+	*signum = info.si_status & 0xFF; /* above it: which event of ptrace(2) */
+	return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | __WALL) < 0 ? -errno : 1;
 }
 
 int ipk_step_seize(int32_t pid, struct ipk_step *step)
 {
-	int status;
+	int signum, rc;
 
 	memset(step, 0, sizeof(*step));
 	if (ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_EXITKILL) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0)
 		return -errno;
-	while (waitpid(pid, &status, __WALL) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFSTOPPED(status) ? look(pid, step) : -ESRCH;
+	rc = next_stop(pid, true, &signum);
+	return rc == 1 ? look(pid, step) : rc < 0 ? rc : -ESRCH;
 }
 
 /* Whether the process sleeps in a system call: proc_pid_syscall(5) says "running" of one that does not. */
@@ -107,59 +116,67 @@ static bool sleeps(int32_t pid)
 	return text[0] != 'r';
 }
 
-/* Wait for the stop that ends a step. calling: it may be asleep, in a system call. */
-static int await_stop(int32_t pid, struct ipk_step *step, bool calling, int64_t deadline_ns)
+/* Wait for the stop that ends a system call. Returns as next_stop, 0: it sleeps, and the deadline has passed. */
+static int end_of_call(int32_t pid, int *signum, int64_t deadline_ns)
 {
-	int status, rc;
 	int asleep = 0;
+	int rc;
 
-	for (;;) {
-		pid_t found = waitpid(pid, &status, calling ? WNOHANG | __WALL : __WALL);
-
-		if (found < 0 && errno != EINTR)
-			return -errno;
-		if (found == pid)
-			break;
+	while ((rc = next_stop(pid, false, signum)) == 0) {
 		asleep = sleeps(pid) ? asleep + 1 : 0;
 		if (asleep >= LOOKS_UNTIL_ASLEEP && ipk_monotonic_ns() >= deadline_ns)
-			return IPK_STEP_BLOCKED;
+			return 0;
 		sched_yield();
 	}
-	rc = judge(status);
-	if (rc == IPK_STEP_ENDED)
-		return rc;
-	if (rc == IPK_STEP_DONE) {
-		step->steps++;
-		rc = look(pid, step);
-	}
 	return rc;
+}
+
+/* What the end of a step means. Returns IPK_STEP_..., -errno. */
+static int stepped(int32_t pid, struct ipk_step *step, int stop)
+{
+	if (stop == 0)
+		return IPK_STEP_BLOCKED;
+	if (stop != 1)
+		return stop;
+	step->steps++;
+	return look(pid, step);
 }
 
 int ipk_step_once(int32_t pid, struct ipk_step *step)
 {
 	unsigned long word;
-	long signum = 0;
+	int signum = 0;
+	int stop;
 	int rc = peek(pid, step->address, &word);
 	bool calling = (word & SYSTEM_CALL_MASK) == SYSTEM_CALL;
 
 	if (rc < 0)
 		return rc;
 	step->calls += calling;
-	for (;;) {
-		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, signum) < 0)
+	do {
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, (long)(signum == SIGTRAP ? 0 : signum)) < 0)
 			return -errno;
-		rc = await_stop(pid, step, calling, 0);
-		if (rc > -1000)
-			return rc;
-		signum = -1000 - rc;
-	}
+		stop = calling ? end_of_call(pid, &signum, 0) : next_stop(pid, true, &signum);
+	} while (stop == 1 && signum != SIGTRAP);
+	return stepped(pid, step, stop);
+}
+
+int ipk_step_to_change(int32_t pid, struct ipk_step *step, uint64_t end, const void *watched, void *last, uint64_t size)
+{
+	uint32_t calls = step->calls;
+	int rc = IPK_STEP_DONE;
+
+	while (rc == IPK_STEP_DONE && step->address != end && step->calls == calls && memcmp(watched, last, size) == 0)
+		rc = ipk_step_once(pid, step);
+	memcpy(last, watched, size);
+	return rc;
 }
 
 int ipk_step_wait(int32_t pid, struct ipk_step *step, int64_t deadline_ns)
 {
-	int rc = await_stop(pid, step, true, deadline_ns);
+	int signum;
 
-	return rc > -1000 ? rc : look(pid, step); /* the signal that ended it is lost */
+	return stepped(pid, step, end_of_call(pid, &signum, deadline_ns));
 }
 
 static int poke(int32_t pid, uint64_t address, unsigned long word)
@@ -167,56 +184,55 @@ static int poke(int32_t pid, uint64_t address, unsigned long word)
 	return ptrace(PTRACE_POKETEXT, pid, address, word) < 0 ? -errno : 0;
 }
 
-/* The process has come to the breakpoint: put the pointer back onto the instruction. */
+/* The process has stopped, perhaps at the breakpoint: put the pointer back onto the instruction. */
 static int arrive(int32_t pid, struct ipk_step *step, uint64_t address)
 {
 	registers_t registers;
 	int rc = access_registers(pid, PTRACE_GETREGSET, &registers);
 
-	if (rc < 0)
-		return rc;
-	if (POINTER(registers) - BREAKPOINT_SIZE == address) {
+	if (rc == 0 && POINTER(registers) - BREAKPOINT_SIZE == address) {
 		POINTER(registers) = address;
 		rc = access_registers(pid, PTRACE_SETREGSET, &registers);
 	}
 	return rc < 0 ? rc : look(pid, step);
 }
 
+/* Let it run until it stops for us; at the deadline, stop it. Returns as next_stop. */
+static int run(int32_t pid, int64_t deadline_ns)
+{
+	bool late = false;
+	int signum = SIGTRAP;
+	int rc;
+
+	do {
+		if (ptrace(PTRACE_CONT, pid, NULL, (long)(signum == SIGTRAP ? 0 : signum)) < 0)
+			return -errno;
+		while ((rc = next_stop(pid, false, &signum)) == 0) {
+			if (!late && ipk_monotonic_ns() >= deadline_ns) {
+				late = true;
+				if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0)
+					return -errno;
+			}
+			sched_yield();
+		}
+	} while (rc == 1 && signum != SIGTRAP);
+	return rc;
+}
+
 int ipk_step_run_to(int32_t pid, struct ipk_step *step, uint64_t address, int64_t deadline_ns)
 {
 	unsigned long word;
-	int status;
 	int rc = peek(pid, address, &word);
-	bool late = false;
 
 	if (rc < 0 || (rc = poke(pid, address, (word & ~(unsigned long)BREAKPOINT_MASK) | BREAKPOINT)) < 0)
 		return rc;
-	if (ptrace(PTRACE_CONT, pid, NULL, NULL) < 0)
-		return -errno;
-	for (;;) {
-		pid_t found = waitpid(pid, &status, WNOHANG | __WALL);
-
-		if (found < 0 && errno != EINTR)
-			return -errno;
-		if (found == pid && judge(status) <= -1000) { /* a signal on its way: hand it on */
-			if (ptrace(PTRACE_CONT, pid, NULL, (long)WSTOPSIG(status)) < 0)
-				return -errno;
-		} else if (found == pid) {
-			break;
-		}
-		if (!late && ipk_monotonic_ns() >= deadline_ns) {
-			late = true;
-			if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0)
-				return -errno;
-		}
-		sched_yield();
-	}
-	if (!WIFSTOPPED(status))
-		return IPK_STEP_ENDED;
+	rc = run(pid, deadline_ns);
+	if (rc != 1)
+		return rc;
 	rc = poke(pid, address, word);
 	if (rc < 0 || (rc = arrive(pid, step, address)) < 0)
 		return rc;
-	return step->address == address ? IPK_STEP_DONE : late ? -ETIMEDOUT : -EINTR;
+	return step->address == address ? IPK_STEP_DONE : -ETIMEDOUT;
 }
 
 int ipk_step_let_go(int32_t pid)
@@ -259,3 +275,23 @@ int ipk_step_let_go(int32_t pid)
 }
 
 #endif
+
+__attribute__((noinline)) void ipk_step_begin(void)
+{
+	__asm__ volatile("");
+}
+
+__attribute__((noinline)) void ipk_step_end(void)
+{
+	__asm__ volatile("");
+}
+
+uint64_t ipk_step_begins_at(void)
+{
+	return (uint64_t)(uintptr_t)ipk_step_begin;
+}
+
+uint64_t ipk_step_ends_at(void)
+{
+	return (uint64_t)(uintptr_t)ipk_step_end;
+}

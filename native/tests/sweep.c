@@ -115,17 +115,6 @@ void die_after(void (*function)(void))
 	kill_child(pid);
 }
 
-/* The victim's last instructions, between which it is stepped. */
-__attribute__((noinline)) static void begin_here(void)
-{
-	__asm__ volatile("");
-}
-
-__attribute__((noinline)) static void end_here(void)
-{
-	__asm__ volatile("");
-}
-
 static void be_victim(void *argument)
 {
 	const struct scene *scene = argument;
@@ -135,9 +124,9 @@ static void be_victim(void *argument)
 		scene->enter();
 	atomic_store(stage, ENTERED);
 	await(stage, TRACED);
-	begin_here();
+	ipk_step_begin();
 	scene->operate();
-	end_here();
+	ipk_step_end();
 	stay();
 }
 
@@ -171,7 +160,7 @@ static pid_t bring(const struct scene *scene, struct ipk_step *step)
 	await(stage, ENTERED);
 	CHECK_EQ(ipk_step_seize(pid, step), 0);
 	atomic_store(stage, TRACED);
-	CHECK_EQ(ipk_step_run_to(pid, step, (uint64_t)(uintptr_t)begin_here, ipk_monotonic_ns() + 10 * INT64_C(1000000000)),
+	CHECK_EQ(ipk_step_run_to(pid, step, ipk_step_begins_at(), ipk_monotonic_ns() + 10 * INT64_C(1000000000)),
 		 IPK_STEP_DONE);
 	return pid;
 }
@@ -186,7 +175,7 @@ static int step_to(const struct scene *scene, pid_t pid, struct ipk_step *step, 
 	memset(&last, 0, sizeof(last));
 	*completed = 0;
 	for (uint64_t steps = 0; steps < MOST_STEPS; steps++) {
-		*completed = rc == IPK_STEP_DONE && step->address == (uint64_t)(uintptr_t)end_here;
+		*completed = rc == IPK_STEP_DONE && step->address == ipk_step_ends_at();
 		if (changed(&last, step, rc == IPK_STEP_BLOCKED) || every || *completed) {
 			if (places++ == kill_at)
 				return 1;

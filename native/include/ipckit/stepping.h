@@ -32,6 +32,10 @@ int ipk_step_seize(int32_t pid, struct ipk_step *step);
  * Returns IPK_STEP_..., -errno. */
 int ipk_step_once(int32_t pid, struct ipk_step *step);
 
+/* Execute instructions until one changes any of the `size` bytes at watched, which we share with the process and which were as in
+ * `last` (which follows), or is a system call, or until the next one is at address `end`. Returns as ipk_step_once. */
+int ipk_step_to_change(int32_t pid, struct ipk_step *step, uint64_t end, const void *watched, void *last, uint64_t size);
+
 /* Wait until the system call that blocks has ended, or the deadline. Returns as ipk_step_once; IPK_STEP_BLOCKED at the deadline. */
 int ipk_step_wait(int32_t pid, struct ipk_step *step, int64_t deadline_ns);
 
@@ -41,6 +45,12 @@ int ipk_step_run_to(int32_t pid, struct ipk_step *step, uint64_t address, int64_
 
 /* Let it go, untraced. Returns 0, -errno. */
 int ipk_step_let_go(int32_t pid);
+
+/* Do nothing: the process to be stepped calls them before and after what is to be stepped. And where they are in the calling process. */
+void ipk_step_begin(void);
+void ipk_step_end(void);
+uint64_t ipk_step_begins_at(void);
+uint64_t ipk_step_ends_at(void);
 
 /* cffi: end */
 
