@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 NAME_MAX = 255  # limits.h; tmpfs and the mqueue file system keep to it
 
 
 def unique_name() -> str:
     """A name that nobody else has: it carries 64 random bits, and the pid for those who look in /dev/shm."""
-    return f"/ipckit-{os.getpid()}-{secrets.token_hex(8)}"
+    return f"/ipckit-{os.getpid()}-{os.urandom(8).hex()}"
 
 
 def posix_name(name: object, *, prefix: str = "") -> str:

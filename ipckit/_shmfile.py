@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 from ipckit._seals import Seal, seal_against
@@ -121,7 +120,7 @@ def _allocate(fd: int, start: int, end: int, need: int) -> None:
 
 
 def _publish_by_rename(path: str, mode: int, fill: Callable[[int], None], subject: str) -> int:
-    hidden = f"{os.path.dirname(path)}/.ipckit-{secrets.token_hex(8)}"
+    hidden = f"{os.path.dirname(path)}/.ipckit-{os.urandom(8).hex()}"
     try:
         fd = os.open(hidden, _HIDDEN | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import sysconfig
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 SECONDS = 60
+
+# A run is more than a thousand interpreters. Each would compile the same modules again where the environment forbids
+# to keep what was compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _watchdog = pytest.StashKey[Watchdog]()
 _before = pytest.StashKey[LeakSnapshot]()
@@ -79,6 +86,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     item.stash[_failed] = item.stash.get(_failed, False) or report.failed
     return report
+
+
+def pytest_collection_finish() -> None:
+    """Take what is there for good, all modules and tests, from what each garbage collection goes through."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import socket
 import stat
 from contextlib import contextmanager
@@ -108,7 +107,7 @@ def _bound(sock: socket.socket, path: bytes) -> bool:
 def _remove_dead(path: bytes) -> None:
     if not _is_dead(path):
         return
-    grave = os.path.join(os.path.dirname(path), f".ipckit-{secrets.token_hex(8)}".encode())
+    grave = os.path.join(os.path.dirname(path), f".ipckit-{os.urandom(8).hex()}".encode())
     try:
         os.rename(path, grave)
     except FileNotFoundError:

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipckit.testing import _mqueues, _procfs
+from ipckit.testing import _mappings, _mqueues, _procfs
 
-SHM = Path("/dev/shm")
+SHM = "/dev/shm"
 
 
 class Finding(NamedTuple):
@@ -38,13 +38,13 @@ def descriptors() -> list[Finding]:
     singletons = _singletons("_fd", "_forkserver_alive_fd")
     own = _mqueues.folder()
     found = []
-    for entry in list(Path("/proc/self/fd").iterdir()):
+    for name in os.listdir("/proc/self/fd"):
         try:
-            target = str(entry.readlink())
+            target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:  # the listing's own descriptor
             continue
-        fd = int(entry.name)
-        if fd not in singletons and entry.name != (own and own.name) and "libffi" not in target:
+        fd = int(name)
+        if fd not in singletons and name != (own and own.name) and "libffi" not in target:
             found.append(Finding("descriptor", (fd, target), f"{fd} -> {target}"))
     return found
 
@@ -52,14 +52,11 @@ def descriptors() -> list[Finding]:
 def mappings() -> list[Finding]:
     """This process's shared mappings, by object."""
     found: dict[tuple[object, ...], int] = {}
-    for line in _procfs.read_text("/proc/self/maps").splitlines():
-        span, permissions, _, device, inode, *path = line.split(None, 5)
-        target = path[0] if path else ""
+    for mapping in _mappings.shared():
         # The C library shares the cache of its character sets, and libffi its trampolines, for good.
-        if "s" in permissions and not target.endswith("gconv-modules.cache") and "libffi" not in target:
-            start, end = (int(address, 16) for address in span.split("-"))
-            key = (target, device, inode)
-            found[key] = found.get(key, 0) + end - start
+        if not mapping.path.endswith("gconv-modules.cache") and "libffi" not in mapping.path:
+            key = (mapping.path, mapping.device, mapping.inode)
+            found[key] = found.get(key, 0) + mapping.size
     return [
         Finding("shared mapping", key, f"of {key[0] or 'anonymous memory'}, {size} bytes", size)
         for key, size in found.items()
@@ -71,7 +68,7 @@ def children() -> list[Finding]:
     singletons = _singletons("_pid", "_forkserver_pid")
     return [
         Finding("child process", (pid,), f"{pid}, state {_procfs.state(pid)}: {_procfs.command(pid)}")
-        for pid in _procfs.children(os.getpid())
+        for pid in _procfs.own_children()
         if pid not in singletons and _procfs.state(pid)
     ]
 
@@ -80,9 +77,8 @@ def threads() -> list[Finding]:
     """This process's threads, those that Python knows nothing of included."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     found = []
-    for entry in list(Path("/proc/self/task").iterdir()):
-        tid = int(entry.name)
-        name = names.get(tid) or _procfs.read_text(f"{entry}/comm").strip()
+    for tid in map(int, os.listdir("/proc/self/task")):
+        name = names.get(tid) or _procfs.read_text(f"/proc/self/task/{tid}/comm").strip()
         found.append(Finding("thread", (tid,), f"{tid} ({name})"))
     return found
 
@@ -92,8 +88,8 @@ def shared_memory() -> list[Finding]:
     found = []
     for folder, _, names in os.walk(SHM):
         for name in names:
-            path = Path(folder, name)
-            found += _named("file", str(path), path)
+            path = f"{folder}/{name}"
+            found += _named("file", path, path)
     return found
 
 
@@ -101,8 +97,8 @@ def message_queues() -> list[Finding]:
     """POSIX message queues, as far as they are visible."""
     folder = _mqueues.folder()
     found = []
-    for path in folder.iterdir() if folder else ():
-        found += _named("POSIX message queue", f"/{path.name}", path)
+    for name in os.listdir(folder) if folder else ():
+        found += _named("POSIX message queue", f"/{name}", f"{folder}/{name}")
     return found
 
 
@@ -130,9 +126,9 @@ def invisible() -> list[str]:
     return sentences
 
 
-def _named(kind: str, name: str, path: Path) -> list[Finding]:
+def _named(kind: str, name: str, path: str) -> list[Finding]:
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError:  # unlinked meanwhile
         return []
     device = (status.st_dev, status.st_ino)

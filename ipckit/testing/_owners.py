@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +26,27 @@ def strangers(findings: list[Finding]) -> set[Finding]:
     if not findings:
         return set()
     ours = {os.getpid(), *_procfs.descendants(os.getpid()), *_launch.spawned}
-    others = set(_procfs.pids()) - ours
-    holders = _holders({finding.device for finding in findings})
+    alive = set(_procfs.pids())
+    others = alive - ours
+    devices = {finding.device for finding in findings}
+
+    @cache
+    def suspected() -> bool:
+        return any(_is_suspect(pid) for pid in others)
+
+    @cache
+    def held_by_others() -> set[tuple[int, int]]:
+        return _held(devices, others)
+
+    held_by_us = _held(devices, ours & alive)
     found = set()
     for finding in findings:
-        known = {*_users(finding), *holders.get(finding.device, ())}
+        users = set(_users(finding))
         named = {int(digits) for digits in re.findall(r"\d+", str(finding.key[0]))}
-        if (known | named) & ours:
+        if finding.device in held_by_us or (users | named) & ours:
             continue
-        if known & others or _is_unique_name(finding) or any(_is_suspect(pid) for pid in others):
+        # The last question is the dear one: all open files of all processes.
+        if users & others or _is_unique_name(finding) or suspected() or finding.device in held_by_others():
             found.add(finding)
     return found
 
@@ -65,22 +78,23 @@ def _is_suspect(pid: int) -> bool:
         return False
 
 
-def _holders(devices: set[tuple[int, int]]) -> dict[tuple[int, int], set[int]]:
-    """Which processes have which of these files open or mapped, as far as we may see."""
-    found: dict[tuple[int, int], set[int]] = {device: set() for device in devices - {(0, 0)}}
-    by_inode = {str(device[1]): device for device in found}
-    for pid in _procfs.pids() if found else ():
+def _held(devices: set[tuple[int, int]], pids: set[int]) -> set[tuple[int, int]]:
+    """Which of these files the processes *pids* have open or mapped, as far as we may see."""
+    wanted = devices - {(0, 0)}
+    found: set[tuple[int, int]] = set()
+    by_inode = {str(device[1]): device for device in wanted}
+    for pid in pids if wanted else ():
         for fd in _entries(Path(f"/proc/{pid}/fd")):
             try:
                 status = fd.stat()
             except OSError:
                 continue
-            if (status.st_dev, status.st_ino) in found:
-                found[status.st_dev, status.st_ino].add(pid)
+            if (status.st_dev, status.st_ino) in wanted:
+                found.add((status.st_dev, status.st_ino))
         for line in _procfs.read_text(f"/proc/{pid}/maps").splitlines():
             words = line.split(None, 5)
             if len(words) == 6 and words[5].startswith("/dev/shm/") and words[4] in by_inode:
-                found[by_inode[words[4]]].add(pid)
+                found.add(by_inode[words[4]])
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 from ipckit._wait import Deadline
@@ -78,7 +77,8 @@ def _look(pid: int, tid: int) -> _Look | None:
     """The sleep that the thread is in; None if it runs, is stopped, or sleeps outside of a system call."""
     folder = f"/proc/{pid}/task/{tid}"
     try:
-        words = Path(folder, "syscall").read_text(encoding="ascii").split()
+        with open(f"{folder}/syscall", "rb", buffering=0) as file:
+            words = file.readall().split()
     except PermissionError:
         raise syscall_error(
             errno.EPERM,
@@ -92,9 +92,9 @@ def _look(pid: int, tid: int) -> _Look | None:
         raise syscall_error(
             errno.ENOSYS, "wait_blocked", f"{folder}/syscall", remedy="the kernel lacks CONFIG_HAVE_ARCH_TRACEHOOK"
         ) from None
-    _check_alive(pid, tid)
+    state = _check_alive(pid, tid)
     # "running", or "-1 SP PC" for a page fault, or the number, six arguments, SP and PC.
-    if len(words) < 7 or _procfs.state(pid, tid) != "S":
+    if len(words) < 7 or state != "S":
         return None
     return _Look(int(words[0]), tuple(int(word, 16) for word in words[1:]), _sleeps(folder))
 
@@ -106,8 +106,10 @@ def _sleeps(folder: str) -> str:
     return ""
 
 
-def _check_alive(pid: int, tid: int) -> None:
+def _check_alive(pid: int, tid: int) -> str:
+    """The state letter."""
     state = _procfs.state(pid, tid)
     if state in {"", "Z", "X"}:
         how = "it has ended and waits to be reaped" if state else "it has ended, or never was"
         raise syscall_error(errno.ESRCH, "wait_blocked", f"process {pid}", remedy=how)
+    return state

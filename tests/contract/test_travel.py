@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipckit.testing import spawn as spawn_one
 from tests.contract.shapes import Made, Subject, dispose, make
 from tests.contract.subjects import BY_TITLE, SUBJECTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
     from ipckit.testing import Spawn
@@ -20,38 +22,51 @@ every = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 nameless = pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.naming and not s.addressed], ids=str)
 
 
-def all_there(handles: dict[str, Any], results: Connection) -> None:
+def all_there(handles: dict[str, Any]) -> dict[str, object]:
     """In the last child: use each handle, and close it."""
-    outcome = {}
+    outcomes: dict[str, object] = {}
     for title, handle in handles.items():
         try:
-            outcome[title] = BY_TITLE[title].there(handle)
+            outcomes[title] = BY_TITLE[title].there(handle)
             handle.close()
         except Exception as error:
-            outcome[title] = error
-    results.send(outcome)
+            outcomes[title] = error
+    return outcomes
+
+
+def send_all_there(handles: dict[str, Any], results: Connection) -> None:
+    results.send(all_there(handles))
     results.close()
 
 
-def travel(method: str) -> dict[str, str]:
-    """In a child, which is a parent in turn: give every handle to a process of *method*; what came of each."""
-    context = multiprocessing.get_context(method)
+def travel(deliver: Callable[[dict[str, Any]], dict[str, object]]) -> dict[str, str]:
+    """Give every handle to a child, where *deliver* has `all_there` run; what came of each."""
     made = {subject.title: make(subject) for subject in SUBJECTS}
     try:
         for subject in SUBJECTS:
             subject.before(made[subject.title])
-        ours, theirs = context.Pipe(duplex=False)
-        handles = {title: handles[0] for title, handles in made.items()}
-        process = context.Process(target=all_there, args=(handles, theirs))
-        process.start()
-        theirs.close()
-        results = ours.recv()
-        process.join()
-        ours.close()
+        results = deliver({title: handles[0] for title, handles in made.items()})
         return {subject.title: judged(subject, made[subject.title], results[subject.title]) for subject in SUBJECTS}
     finally:
         for subject in SUBJECTS:
             dispose(subject, made[subject.title])
+
+
+def travel_by_multiprocessing(method: str) -> dict[str, str]:
+    """In a child, which is a parent in turn."""
+    context = multiprocessing.get_context(method)
+
+    def deliver(handles: dict[str, Any]) -> dict[str, object]:
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=send_all_there, args=(handles, theirs))
+        process.start()
+        theirs.close()
+        results: dict[str, object] = ours.recv()
+        process.join()
+        ours.close()
+        return results
+
+    return travel(deliver)
 
 
 def judged(subject: Subject, made: Made, result: object) -> str:
@@ -62,21 +77,25 @@ def judged(subject: Subject, made: Made, result: object) -> str:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_every_handle_travels_to_a_child_of_multiprocessing(method: str, spawn: Spawn) -> None:
-    outcomes = spawn(travel, method).result(timeout=50)
+    outcomes = spawn(travel_by_multiprocessing, method).result(timeout=50)
     assert outcomes == {subject.title: "arrived" for subject in SUBJECTS}
 
 
-def one_there(title: str, handle: Any) -> object:
-    result = BY_TITLE[title].there(handle)
-    handle.close()
-    return result
+@pytest.fixture(scope="module")
+def outcomes_of_spawn() -> dict[str, str]:
+    """All in one child: it has to import all classes, which takes longer than the rest."""
+
+    def deliver(handles: dict[str, Any]) -> dict[str, object]:
+        with spawn_one(all_there, handles) as child:
+            results: dict[str, object] = child.result()
+        return results
+
+    return travel(deliver)
 
 
 @every
-def test_handle_travels_as_an_argument_of_our_spawn(subject: Subject, made: Made, spawn: Spawn) -> None:
-    subject.before(made)
-    result = spawn(one_there, subject.title, made[0]).result()
-    assert subject.here(made, result)
+def test_handle_travels_as_an_argument_of_our_spawn(subject: Subject, outcomes_of_spawn: dict[str, str]) -> None:
+    assert outcomes_of_spawn[subject.title] == "arrived"
 
 
 @nameless

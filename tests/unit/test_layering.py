@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import sysconfig
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +94,10 @@ def is_ours(name: str) -> bool:
     return name == "ipckit" or name.startswith("ipckit.")
 
 
-IMPORTS = [edge for module in MODULES for edge in imports_of(module)]
+@cache
+def imports() -> tuple[Import, ...]:
+    """All of the house; not read when this file is imported, which every process of a test run does."""
+    return tuple(edge for module in MODULES for edge in imports_of(module))
 
 
 def top(module: str) -> str:
@@ -116,12 +120,12 @@ def test_every_module_has_a_storey() -> None:
     unknown = {name for name in names if not is_leaf(name)} - set().union(*STOREYS)
     assert unknown == set(), "put it into its storey in this test, and into docs"
     assert len(names) > 10
-    assert len(IMPORTS) > 100
+    assert len(imports()) > 100
 
 
 def test_storeys_import_only_downwards() -> None:
     wrong = []
-    for edge in IMPORTS:
+    for edge in imports():
         above, below = top(edge.importer), top(edge.imported)
         if above in {"", below} or edge.typing_only:
             continue
@@ -139,7 +143,7 @@ def test_storeys_import_only_downwards() -> None:
 def test_what_is_imported_for_types_alone_is_no_higher_either() -> None:
     wrong = [
         f"{edge.importer} imports {edge.imported}"
-        for edge in IMPORTS
+        for edge in imports()
         if edge.typing_only and top(edge.importer) and storey(top(edge.imported)) > max(0, storey(top(edge.importer)))
     ]
     assert wrong == []
@@ -148,7 +152,7 @@ def test_what_is_imported_for_types_alone_is_no_higher_either() -> None:
 def test_private_modules_are_used_only_within_their_package() -> None:
     """``ipckit._x`` is for the whole house, ``ipckit.posix._x`` for posix alone."""
     wrong = []
-    for edge in IMPORTS:
+    for edge in imports():
         package, _, name = edge.imported.rpartition(".")
         if name.startswith("_") and package != "ipckit" and not f"{edge.importer}.".startswith(f"{package}."):
             wrong.append(f"{edge.importer} imports {edge.imported}")
@@ -156,13 +160,13 @@ def test_private_modules_are_used_only_within_their_package() -> None:
 
 
 def test_exceptions_are_still_needed() -> None:
-    assert {(top(edge.importer), top(edge.imported)) for edge in IMPORTS} >= set(NEIGHBOURS)
+    assert {(top(edge.importer), top(edge.imported)) for edge in imports()} >= set(NEIGHBOURS)
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
     """Imports inside functions count: what needs a trick to import is badly cut."""
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for edge in IMPORTS:
+    for edge in imports():
         # A package's __init__ gathers names of its own modules, which never ask it for anything.
         if not edge.typing_only and edge.imported in MODULES and edge.imported != edge.importer:
             graph[edge.importer].add(edge.imported)

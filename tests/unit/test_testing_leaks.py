@@ -19,7 +19,7 @@ import pytest
 import sysv_ipc
 
 from ipckit._names import unique_name
-from ipckit.testing import LeakSnapshot, Spawn, _findings, pause, reached
+from ipckit.testing import LeakSnapshot, Spawn, _findings, _mappings, _procfs, pause, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,6 +164,20 @@ def test_more_of_the_same_mapping_is_a_leak() -> None:
     assert not before.leaked()
     first.close()
     os.close(fd)
+
+
+def test_a_kernel_that_has_no_shortcuts_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def own(before: LeakSnapshot, after: LeakSnapshot) -> list[str]:
+        return [line for line in before.difference(after) if line.startswith(("child process", "shared mapping"))]
+
+    nothing = LeakSnapshot([], strict=True)
+    with anonymous_mapping(), file_mapping(), running_child(), zombie():
+        short = LeakSnapshot.take(strict=True)
+        monkeypatch.setattr(_mappings, "_asked_for", lambda: None)
+        monkeypatch.setattr(_procfs, "_listed_children", lambda: os.listdir("/proc/self/no-such-folder"))
+        long = LeakSnapshot.take(strict=True)
+        assert own(short, long) == own(long, short) == []
+        assert len(own(nothing, long)) >= 4
 
 
 def test_garbage_is_no_leak() -> None:
