@@ -42,7 +42,7 @@ class PidFile(Handle):
     (None, None)
     """
 
-    __slots__ = ("_lock", "_mode", "_owner", "_path")
+    __slots__ = ("_lock", "_mode", "_path")
 
     def __init__(self, path: str | os.PathLike[str], *, mode: int = 0o644) -> None:
         """Name the file, without touching it.
@@ -60,7 +60,6 @@ class PidFile(Handle):
         super().__init__()
         self._mode = mode
         self._lock: OfdLock | None = None
-        self._owner = 0
 
     @property
     def name(self) -> str:
@@ -94,7 +93,7 @@ class PidFile(Handle):
             try:
                 taken = lock.acquire(timeout=deadline.left()) and self._leads_to(lock)
                 if taken:
-                    self.adopt()
+                    self._write(lock)
                     return True
                 if deadline.expired:
                     return False
@@ -108,18 +107,19 @@ class PidFile(Handle):
         return self.acquire(blocking=False)
 
     def adopt(self) -> None:
-        """Write this process's pid: in a forked child that goes on as the instance, after its parent took the file."""
+        """Write this process's pid: in a forked child that goes on as the instance, after its parent took the file.
+
+        Raises:
+            NotFoundError: the path no longer leads to the file, as when the parent had let go of it before (ENOENT).
+            AccessError: this handle is not the instance (EPERM).
+        """
         self._check_open()
         lock = self._lock
         if lock is None:
             raise syscall_error(errno.EPERM, "write", self._path, remedy="this handle is not the instance: acquire it")
-        text = b"%d\n" % os.getpid()
-        try:
-            os.pwrite(lock.fileno(), text, 0)
-            os.ftruncate(lock.fileno(), len(text))
-        except OSError as error:
-            raise syscall_error(error.errno or errno.EIO, "write", self._path) from None
-        self._owner = os.getpid()
+        self._write(lock)
+        if not self._leads_to(lock):  # looked at last: whoever reads our pid in it leaves it
+            raise syscall_error(errno.ENOENT, "stat", self._path, remedy="the parent let go of it; acquire it anew")
 
     def release(self) -> None:
         """Unlink the file and give the lock back; in a forked child, only let go of this process's share.
@@ -134,16 +134,18 @@ class PidFile(Handle):
         self._let_go(lock)
 
     def holder_pid(self) -> int | None:
-        """The pid in the file, if an instance runs; None if none does. A snapshot: it may have changed."""
+        """The pid of the instance, as it says in the file; None if none runs, or it has not said so yet. A snapshot."""
         self._check_open()
         try:
             with open(self._path, "rb") as file, closing(OfdLock(file.fileno())) as probe:
-                if probe.holder() is None:
-                    return None
+                holder = probe.holder()
                 text = file.read(32).strip()
         except OSError:
             return None
-        return int(text) if text.isdigit() else None
+        # Between taking the lock and writing its pid, the predecessor's number is in the file.
+        if holder is None or not text.isdigit() or (holder.pids and int(text) not in holder.pids):
+            return None
+        return int(text)
 
     def __enter__(self) -> Self:
         if not self.acquire(blocking=False):
@@ -165,9 +167,18 @@ class PidFile(Handle):
             return False
         return (found.st_dev, found.st_ino) == lock._identity()
 
+    def _write(self, lock: OfdLock) -> None:
+        text = _text()
+        try:
+            os.pwrite(lock.fileno(), text, 0)
+            os.ftruncate(lock.fileno(), len(text))
+        except OSError as error:
+            raise syscall_error(error.errno or errno.EIO, "write", self._path) from None
+
     def _let_go(self, lock: OfdLock) -> None:
         try:
-            if self._owner == os.getpid() and self._leads_to(lock):
+            # The file is the instance's: a forked child's, if that has adopted it, for it has the lock too.
+            if os.pread(lock.fileno(), 32, 0) == _text() and self._leads_to(lock):
                 os.unlink(self._path)  # before the lock goes, so that it is nobody else's
         except OSError as error:
             raise syscall_error(error.errno or errno.EIO, "unlink", self._path) from None
@@ -185,6 +196,10 @@ class PidFile(Handle):
 
     def _describe(self) -> str:
         return f"{self._path!r} {'held' if self._lock is not None and self._lock.held else ''}".rstrip()
+
+
+def _text() -> bytes:
+    return b"%d\n" % os.getpid()
 
 
 def _again(cls: type[PidFile], path: str, mode: int) -> PidFile:

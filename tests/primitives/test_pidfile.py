@@ -113,14 +113,34 @@ def test_a_forked_child_keeps_the_instance_only_if_it_lives_on(path: str) -> Non
     os.read(ready, 1)
     with closing(PidFile(path)) as other:
         assert other.holder_pid() == pid
-        instance.close()  # not the owner's pid any more in the file, but the lock is the child's too
+        instance.close()  # the file is the child's now, and so is the lock
         for fd in (reading, ready, told):
             os.close(fd)
-        assert not other.try_acquire() or other.holder_pid() == os.getpid()
+        assert not other.try_acquire()
+        assert other.holder_pid() == pid
         os.close(writing)
         os.waitpid(pid, 0)
-        if other.holder_pid() is None:
-            assert other.acquire(timeout=20)
+        assert other.holder_pid() is None
+        assert not os.path.exists(path)
+        assert other.acquire(timeout=20)
+
+
+def test_a_forked_child_cannot_adopt_what_its_parent_has_let_go_of(path: str) -> None:
+    reading, writing = os.pipe()
+    instance = PidFile(path)
+    instance.acquire()
+    if (pid := os.fork()) == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        try:
+            instance.adopt()
+        except NotFoundError:
+            os._exit(7)
+        os._exit(1)
+    instance.close()
+    os.close(reading)
+    os.close(writing)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
 def test_a_forked_child_that_closes_leaves_the_parents_file_and_lock(path: str) -> None:
