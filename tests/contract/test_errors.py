@@ -13,9 +13,8 @@ import pytest
 from ipckit import errors
 from ipckit.errors import IPCError, SyscallError, check, syscall_error
 
-CLASSES = [
-    cls for name in errors.__all__ if inspect.isclass(cls := getattr(errors, name)) and issubclass(cls, BaseException)
-]
+NAMED = [cls for name in errors.__all__ if inspect.isclass(cls := getattr(errors, name))]
+CLASSES = [cls for cls in NAMED if not issubclass(cls, Warning)]
 BUILTINS = {
     "AccessError": PermissionError,
     "AlreadyExistsError": FileExistsError,
@@ -24,6 +23,7 @@ BUILTINS = {
     "ClosedError": ValueError,
     "EndOfStreamError": EOFError,
     "NoProcessError": ProcessLookupError,
+    "NotOwnerError": RuntimeError,
     "NotFoundError": FileNotFoundError,
     "PeerDiedError": ConnectionError,
     "QueueEmpty": queue.Empty,
