@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-_BULK = 65536  # bytes; who reads so much in a row waits each time, and to ask first costs less than an exception
+BULK = 65536  # bytes; who reads so much in a row waits each time, and to ask first costs less than an exception
 
 
 class ByteReading(Framed):
@@ -52,7 +52,7 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            if size > _BULK:
+            if size > BULK:
                 wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull(size)
         except BlockingIOError:
@@ -70,7 +70,7 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            if memoryview(buffer).nbytes >= _BULK:
+            if memoryview(buffer).nbytes >= BULK:
                 wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull_into(buffer)
         except BlockingIOError:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import select
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ipckit._framing import Framing, at_least_one, byte_view, too_large
 from ipckit._pipe_end import PipeEnd
 from ipckit._retry import expired, failure, retry
 from ipckit._splice import SplicesIn, SplicesOut
+from ipckit._stream_reading import BULK, ByteReading
 from ipckit._wait import FOREVER, Deadline
+from ipckit._writing_lane import LaneWriting, lane_of
 from ipckit.errors import EndOfStreamError, IPCError, syscall_error
 
 if TYPE_CHECKING:
@@ -44,6 +47,20 @@ class PipeReader(PipeEnd, SplicesOut):
         super().__init__(fd)
         self._framing = Framing(self._largest)
 
+    def read(self, size: int = 65536, timeout: float | None = None) -> bytes:  # noqa: D102  # the base class's
+        if timeout is None and size <= BULK:  # the usual way with a call less; what is rare, the base class knows
+            try:
+                data = os.read(self._fd, size)
+            except BlockingIOError:
+                waited: bytes = self._wait_and_pull(partial(self._pull, size), None)
+                return waited
+            except OSError as error:
+                at_least_one(size)
+                raise failure(self, error, "read") from None
+            if data:
+                return data
+        return ByteReading.read(self, size, timeout)  # by name: super() costs every call a cell
+
     def _pull(self, size: int) -> bytes:
         return os.read(self._fd, size) or self._nothing(size)
 
@@ -61,7 +78,7 @@ class PipeReader(PipeEnd, SplicesOut):
         raise BlockingIOError(errno.EAGAIN, "no writer yet")
 
 
-class PipeWriter(PipeEnd, SplicesIn):
+class PipeWriter(PipeEnd, LaneWriting, SplicesIn):
     """The end of a pipe or FIFO that data goes into.
 
     Atomicity: a `write` of at most `PIPE_BUF` bytes, and a `send` of at most ``PIPE_BUF - 4``, goes in as a whole,
@@ -70,7 +87,7 @@ class PipeWriter(PipeEnd, SplicesIn):
     default action is killed instead.
     """
 
-    __slots__ = ("_framing", "_lent")
+    __slots__ = ("_framing", "_lane", "_lane_write", "_lent")
 
     _access = os.O_WRONLY
     _direction = "writing"
@@ -79,8 +96,11 @@ class PipeWriter(PipeEnd, SplicesIn):
         super().__init__(fd)
         self._framing = Framing(self._largest)
         self._lent = {}
+        self._lane = lane_of(fd, socket=False)
+        self._lane_write = self._lane.write
 
     def _release(self) -> None:
+        self._lane.close()
         self._lent.clear()
         super()._release()
 
@@ -119,6 +139,7 @@ class PacketReader(PipeReader):
 
     packet: ClassVar[bool] = True
     _largest = PIPE_BUF
+    read = SplicesOut.read  # by `_pull`, which knows packets
 
     def _pull(self, size: int) -> bytes:
         if size < PIPE_BUF:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 
 from ipckit.filelock._holders import Holder, holding
@@ -60,12 +59,6 @@ class Flock(FileLock):
         if pids := exclusive or shared:
             return Holder(tuple(sorted(pids)), not exclusive, 0, 0)
         return None
-
-    def _attempt(self, shared: bool) -> None:  # noqa: FBT001
-        fcntl.flock(self._fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-
-    def _unlock(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _attempt_failed(self) -> None:
         self._held = None  # the kernel gave the old lock back before it tried the new one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,9 @@ from ipckit._arguments import check_acquire, check_int
 from ipckit._handle import FdHandle
 from ipckit._names import check_mode
 from ipckit._wait import FOREVER, PASSED, Deadline
-from ipckit.errors import NotFoundError, check, syscall_error
+from ipckit.errors import NotFoundError, syscall_error
+from ipckit.filelock._lane import lane_of
+from ipckit.filelock._opening import checked, opened
 from ipckit.interrupt import until
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from ipckit.filelock._holders import Holder
 
 _OFFSET_MAX = (1 << 63) - 1
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock(FdHandle):
@@ -31,7 +35,7 @@ class FileLock(FdHandle):
     ``with lock:`` takes it exclusively and gives it back, ``with lock.shared():`` lets others read meanwhile.
     """
 
-    __slots__ = ("_held", "_length", "_lent", "_path", "_start", "_taker")
+    __slots__ = ("_give", "_held", "_lane", "_length", "_lent", "_path", "_start", "_take", "_taken_here")
 
     pollable = False
     _call: ClassVar[str]
@@ -57,14 +61,18 @@ class FileLock(FdHandle):
         check_mode(mode)
         self._lent = isinstance(path_or_fd, int)
         if isinstance(path_or_fd, int):
-            self._path, fd = "", _valid(path_or_fd)
+            self._path, fd = "", checked(path_or_fd)
         else:
-            self._path, fd = _opened(path_or_fd, mode)
+            self._path, fd = opened(path_or_fd, mode)
         super().__init__(fd)
         self._start = start
         self._length = length
         self._held: bool | None = None  # None, or whether it is shared
-        self._taker = 0  # the process that took it
+        self._taken_here = False  # in a forked child: whether it was taken since
+        self._lane = lane_of(fd, self._kind, start, length)
+        self._take = self._lane.take
+        self._give = self._lane.give
+        _locks.add(self)
 
     @property
     def name(self) -> str:
@@ -97,12 +105,11 @@ class FileLock(FdHandle):
         if timeout is not None:
             check_acquire(blocking, timeout)
         deadline = None if timeout is None else Deadline.after(timeout)
-        try:
-            self._attempt(shared)
-        except (OSError, ValueError) as error:  # ValueError: the descriptor is -1
-            return self._acquire_waiting(error, shared, (deadline or FOREVER) if blocking else PASSED)
+        take = self._take  # two steps: CPython caches where a slot is for these, and not for a call of it
+        if rc := take(shared):
+            return self._acquire_waiting(-rc, shared, (deadline or FOREVER) if blocking else PASSED)
         self._held = shared
-        self._taker = os.getpid()
+        self._taken_here = True
         return True
 
     def try_acquire(self, *, shared: bool = False) -> bool:
@@ -118,10 +125,9 @@ class FileLock(FdHandle):
         if self._held is None:
             self._check_open()
             raise syscall_error(errno.EPERM, self._call, repr(self), remedy="this handle does not hold the lock")
-        try:
-            self._unlock()
-        except OSError as error:
-            raise self._failure(error.errno or errno.EIO) from None
+        give = self._give
+        if rc := give():
+            raise self._failure(-rc)
         self._held = None
 
     @contextmanager
@@ -157,19 +163,12 @@ class FileLock(FdHandle):
         if not self.acquire(shared=shared, timeout=timeout):
             raise syscall_error(errno.ETIMEDOUT, self._call, repr(self))
 
-    def _attempt(self, shared: bool) -> None:  # noqa: FBT001
-        """Take the lock without waiting; BlockingIOError where somebody else has it."""
-        raise NotImplementedError
-
-    def _unlock(self) -> None:
-        raise NotImplementedError
-
-    def _acquire_waiting(self, error: OSError | ValueError, shared: bool, deadline: Deadline) -> bool:  # noqa: FBT001
+    def _acquire_waiting(self, number: int, shared: bool, deadline: Deadline) -> bool:  # noqa: FBT001
+        """Go on after an attempt that failed with the errno *number*."""
         from ipckit._native import lib  # whoever never waits never loads it
 
-        number = getattr(error, "errno", errno.EBADF)
         if number not in {errno.EAGAIN, errno.EACCES}:  # fcntl_locking(2) allows both to a lock that is taken
-            raise self._failure(number) from None
+            raise self._failure(number)
         self._attempt_failed()
         where = (self._fd, self._kind, not shared, self._start, self._length)
         result = until(self, deadline, lambda end_ns: lib.ipk_filelock_wait(*where, end_ns))
@@ -178,11 +177,14 @@ class FileLock(FdHandle):
         if result < 0:
             raise self._failure(-result)
         self._held = shared
-        self._taker = os.getpid()
+        self._taken_here = True
         return True
 
     def _attempt_failed(self) -> None:
         """The lock could not be converted, or taken."""
+
+    def _after_fork_in_child(self) -> None:
+        self._taken_here = False
 
     def _failure(self, number: int) -> Exception:
         self._check_open()
@@ -199,15 +201,13 @@ class FileLock(FdHandle):
         return True
 
     def _release(self) -> None:
-        if not self._lent:
+        if self._lent and self._held is not None and self._taken_here:  # a forked child leaves the parent's alone
+            self._give()  # fails where the descriptor is closed, and the lock with it
+        self._lane.close()
+        if self._lent:
+            self._fd = -1
+        else:
             super()._release()
-            return
-        if self._held is not None and self._taker == os.getpid():  # a forked child leaves the parent's alone
-            try:
-                self._unlock()
-            except OSError:  # the descriptor is closed, and the lock with it
-                pass
-        self._fd = -1
 
     def _describe(self) -> str:
         where = repr(self._path) if self._path else f"fd={self._fd}"
@@ -228,6 +228,14 @@ class FileLock(FdHandle):
         return {"start": self._start, "length": self._length}
 
 
+def _tell_all() -> None:
+    for lock in _locks:
+        lock._after_fork_in_child()
+
+
+os.register_at_fork(after_in_child=_tell_all)
+
+
 def _reopened(cls: type[FileLock], path: str, where: dict[str, int], identity: tuple[int, int]) -> FileLock:
     """In the process that unpickles: a lock of its own, not taken, on the same file."""
     lock = cls(path, **where)
@@ -235,33 +243,3 @@ def _reopened(cls: type[FileLock], path: str, where: dict[str, int], identity: t
         lock.close()
         raise NotFoundError(errno.ENOENT, "the path now leads to another file than when it was pickled", path)
     return lock
-
-
-def _valid(fd: int) -> int:
-    check_int(fd, "path_or_fd", 0, (1 << 31) - 1, "a descriptor")
-    try:
-        os.fstat(fd)
-    except OSError as error:
-        check(-(error.errno or errno.EBADF), "fstat", f"fd {fd}")
-    return fd
-
-
-def _opened(path: str | os.PathLike[str], mode: int) -> tuple[str, int]:
-    if isinstance(path, bytes) or not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path_or_fd must be a path as str, or a descriptor, not {path!r}")
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise ValueError(f"path_or_fd must be a path without NUL characters, and not empty: {text!r}")
-    try:
-        return text, _open(text, mode)
-    except OSError as error:
-        raise syscall_error(error.errno or errno.EIO, "open", text) from None
-
-
-def _open(path: str, mode: int) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-    except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EROFS, errno.EISDIR}:
-            raise
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough for shared locks, and for flock(2) of any kind

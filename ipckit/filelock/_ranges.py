@@ -21,24 +21,16 @@ _IPK_RECORD, _IPK_OFD = 0, 1  # IPK_FILELOCK_* of the header, spelt out: the cor
 class RangeLock(FileLock):
     """A lock on a range of bytes of a file."""
 
-    __slots__ = ("_exclusive_lock", "_no_lock", "_shared_lock")
+    __slots__ = ()
 
-    _set: ClassVar[int]
     _get: ClassVar[int]
     _call = "fcntl"
-
-    def __init__(
-        self, path_or_fd: str | os.PathLike[str] | int, *, start: int = 0, length: int = 0, mode: int = 0o600
-    ) -> None:
-        super().__init__(path_or_fd, start=start, length=length, mode=mode)
-        self._exclusive_lock, self._shared_lock, self._no_lock = (
-            _FLOCK.pack(kind, os.SEEK_SET, start, length, 0) for kind in (fcntl.F_WRLCK, fcntl.F_RDLCK, fcntl.F_UNLCK)
-        )
 
     def holder(self) -> Holder | None:
         self._check_open()
         try:
-            found = fcntl.fcntl(self._fd, self._get, self._exclusive_lock)
+            wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, self._start, self._length, 0)
+            found = fcntl.fcntl(self._fd, self._get, wanted)
         except OSError as error:
             raise self._failure(error.errno or errno.EIO) from None
         kind, _, start, length, pid = _FLOCK.unpack(found)
@@ -47,12 +39,6 @@ class RangeLock(FileLock):
         # -1 for an open file description, 0 for a process that this pid namespace does not see
         pids = (pid,) if pid > 0 else holding(*self._identity(), "OFDLCK", start, length) if pid == -1 else ()
         return Holder(pids, kind == fcntl.F_RDLCK, start, length)
-
-    def _attempt(self, shared: bool) -> None:  # noqa: FBT001
-        fcntl.fcntl(self._fd, self._set, self._shared_lock if shared else self._exclusive_lock)
-
-    def _unlock(self) -> None:
-        fcntl.fcntl(self._fd, self._set, self._no_lock)
 
 
 class OfdLock(RangeLock):
@@ -77,7 +63,6 @@ class OfdLock(RangeLock):
     __slots__ = ()
 
     _kind = _IPK_OFD
-    _set = fcntl.F_OFD_SETLK
     _get = fcntl.F_OFD_GETLK
 
 
@@ -101,15 +86,8 @@ class RecordLock(RangeLock):
     __slots__ = ()
 
     _kind = _IPK_RECORD
-    _set = fcntl.F_SETLK
     _get = fcntl.F_GETLK
 
-    @property
-    def held(self) -> str | None:
-        """``"exclusive"``, ``"shared"``, or None; None in a child that was forked meanwhile."""
-        return super().held if self._taker == os.getpid() else None
-
-    def _unlock(self) -> None:
-        if self._taker != os.getpid():
-            raise PermissionError(errno.EPERM, "taken before fork")
-        super()._unlock()
+    def _after_fork_in_child(self) -> None:
+        super()._after_fork_in_child()
+        self._held = None

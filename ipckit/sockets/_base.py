@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipckit._handle import FdHandle, received_descriptor
 from ipckit._retry import failure
+from ipckit._writing_lane import lane_of
 from ipckit.errors import syscall_error
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class _View(socket.socket):
 class SocketHandle(FdHandle):
     """A socket with the house's verbs; `socket` is the genuine ``socket.socket`` inside."""
 
-    __slots__ = ("_binding", "_socket", "_view")
+    __slots__ = ("_binding", "_lane", "_lane_write", "_socket", "_view")
 
     _families: ClassVar[tuple[int, ...]]
     _kind: ClassVar[int]
@@ -47,6 +48,8 @@ class SocketHandle(FdHandle):
         if self._view.gettimeout() is not None:  # socket.setdefaulttimeout
             self._view.settimeout(None)
             sock.settimeout(mode)
+        self._lane = lane_of(self._fd, socket=True)
+        self._lane_write = self._lane.write
 
     def _expected_kind(self) -> int:
         return self._kind
@@ -101,6 +104,7 @@ class SocketHandle(FdHandle):
             raise failure(self, error, call) from None
 
     def _release(self) -> None:
+        self._lane.close()
         self._view.detach()
         self._fd = -1
         self._socket.close()

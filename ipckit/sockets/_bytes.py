@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ipckit._framing import Framing, at_least_one
 from ipckit._retry import failure
 from ipckit._stream_reading import ByteReading
-from ipckit._stream_writing import ByteWriting
 from ipckit._wait import Deadline
+from ipckit._writing_lane import LaneWriting
 from ipckit.sockets._base import NOW, SEND_NOW, Connection
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _COPIED = 16384  # bytes; up to here it is cheaper to copy header and message to
 _LOOK = NOW | int(socket.MSG_PEEK)
 
 
-class StreamSocket(ByteReading, ByteWriting, Connection):
+class StreamSocket(ByteReading, LaneWriting, Connection):
     """One end of a connection that carries bytes both ways, in order, without boundaries."""
 
     __slots__ = ("_framing", "_recv", "_send")
@@ -36,25 +36,15 @@ class StreamSocket(ByteReading, ByteWriting, Connection):
     def read(self, size: int = 65536, timeout: float | None = None) -> bytes:
         if timeout is None:  # the usual way with a call less; whatever else may happen, the base class knows
             try:
-                data = self._recv(size, NOW)
+                recv = self._recv  # two steps: CPython caches where a slot is for these, and not for a call of it
+                data = recv(size, NOW)
             except BlockingIOError:
                 data = b""
             except OSError as error:
                 raise failure(self, error, "read") from None
             if data:
                 return data
-        return super().read(size, timeout)
-
-    def write(self, data: Buffer, timeout: float | None = None) -> int:
-        if timeout is not None or self._framing.unsent or type(data) is not bytes:
-            return super().write(data, timeout)
-        try:
-            written = self._send(data, SEND_NOW)
-        except BlockingIOError:
-            written = 0
-        except OSError as error:
-            raise failure(self, error, "write") from None
-        return written if written == len(data) else self._write_rest(memoryview(data)[written:], written, None)
+        return ByteReading.read(self, size, timeout)
 
     def peek(self, size: int = 65536, timeout: float | None = None) -> bytes:
         """What `read` would give, left where it is: MSG_PEEK of recv(2). Of a message it shows the header, too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ipckit._framing import at_least_one
 from ipckit._retry import failure, retry
 from ipckit._wait import Deadline
+from ipckit._writing_lane import NOT_BYTES
 from ipckit.errors import IPCError, syscall_error
 from ipckit.sockets._base import NOW, SEND_NOW, SocketHandle
 
@@ -62,22 +64,15 @@ class MessageSocket(SocketHandle):
             MessageTooLargeError: *data* exceeds what the socket can send (EMSGSIZE).
         """
         deadline = None if timeout is None else Deadline.after(timeout)
-        try:
-            self._send(data, SEND_NOW)
-        except BlockingIOError:
+        send = self._lane_write  # two steps: CPython caches where a slot is for these, and not for a call of it
+        sent = send(data)
+        if sent < 0 and not self._went(sent, data):
             self._wait(select.POLLOUT, deadline, partial(self._send, data, SEND_NOW), "send")
-        except OSError as error:
-            raise failure(self, error, "send") from None
 
     def try_send(self, data: Buffer) -> bool:
         """Send *data* if there is room now; False, with nothing sent, if there is none."""
-        try:
-            self._send(data, SEND_NOW)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise failure(self, error, "send") from None
-        return True
+        sent = self._lane_write(data)
+        return sent >= 0 or self._went(sent, data)
 
     def receive(self, timeout: float | None = None) -> bytes:
         """Receive the next message, whole.
@@ -89,13 +84,14 @@ class MessageSocket(SocketHandle):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            data = self._recv(self._room, NOW)
+            recv = self._recv
+            data = recv(self._room, NOW)
         except BlockingIOError:
             message: bytes = self._wait(select.POLLIN, deadline, self._take, "recv")
             return message
         except OSError as error:
             raise failure(self, error, "recv") from None
-        return data if 0 < len(data) < self._room else self._odd(data, "recv")
+        return data if data and len(data) != self._room else self._odd(data, "recv")
 
     def try_receive(self) -> bytes | None:
         """Receive the next message if there is one, else None; b"" is a message."""
@@ -131,6 +127,18 @@ class MessageSocket(SocketHandle):
         measure = partial(self._view.recv_into, bytearray(1), 0, _MEASURE)  # asked for 0 bytes, Python asks nobody
         size: int = self._try_then_wait(select.POLLIN, deadline, measure, "recv")
         return size or len(self._empty())
+
+    def _went(self, sent: int, data: Buffer) -> bool:
+        """Whether *data* is out after all, the lane's answer being *sent*, below 0; False where there is no room."""
+        try:
+            if sent != NOT_BYTES:
+                raise OSError(-sent, os.strerror(-sent))
+            self._send(data, SEND_NOW)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise failure(self, error, "send") from None
+        return True
 
     def _take(self) -> bytes:
         data = self._recv(self._room, NOW)

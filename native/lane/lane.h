@@ -11,12 +11,14 @@
 /* Copying this much takes longer than to hand the GIL over and get it back. */
 #define RELEASE_GIL_ABOVE 65536
 
+extern PyType_Spec filelock_lane_spec;
 extern PyType_Spec mqueue_lane_spec;
 extern PyType_Spec mutex_lane_spec;
 extern PyType_Spec semaphore_lane_spec;
 extern PyType_Spec spsc_lane_spec;
 extern PyType_Spec sysv_msg_lane_spec;
 extern PyType_Spec sysv_sem_lane_spec;
+extern PyType_Spec writing_lane_spec;
 
 /* A lane of an object in memory: Lane(owner, address). */
 struct memory_lane {

@@ -4,12 +4,14 @@ static const struct {
 	const char *name;
 	PyType_Spec *spec;
 } lanes[] = {
+	{"FileLockLane", &filelock_lane_spec},
 	{"MsgLane", &sysv_msg_lane_spec},
 	{"MutexLane", &mutex_lane_spec},
 	{"QueueLane", &mqueue_lane_spec},
 	{"SemaphoreLane", &semaphore_lane_spec},
 	{"SetLane", &sysv_sem_lane_spec},
 	{"SpscLane", &spsc_lane_spec},
+	{"WritingLane", &writing_lane_spec},
 };
 
 static int lane_exec(PyObject *module)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "ipckit/base.h"
@@ -28,18 +29,32 @@ static int wait_for_room(int fd, int64_t deadline_ns)
 	return rc < 0 ? rc : 0; /* the next write tells what it was, and the clock whether the time is up */
 }
 
+int64_t ipk_stream_try_write(int fd, const void *data, uint64_t size)
+{
+	ssize_t written = write(fd, data, (size_t)size);
+
+	return written < 0 ? -errno : (int64_t)written;
+}
+
 int64_t ipk_stream_write(int fd, const void *data, uint64_t size, int64_t deadline_ns)
 {
 	uint64_t done = 0;
 	int rc = 0;
 
 	while (done < size && rc == 0) {
-		ssize_t written = write(fd, (const char *)data + done, (size_t)(size - done));
+		int64_t written = ipk_stream_try_write(fd, (const char *)data + done, size - done);
 
 		if (written >= 0)
 			done += (uint64_t)written;
 		else
-			rc = errno == EAGAIN ? wait_for_room(fd, deadline_ns) : -errno;
+			rc = written == -EAGAIN ? wait_for_room(fd, deadline_ns) : (int)written;
 	}
 	return done > 0 || rc == 0 ? (int64_t)done : rc;
+}
+
+int64_t ipk_stream_try_send(int fd, const void *data, uint64_t size)
+{
+	ssize_t sent = send(fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return sent < 0 ? -errno : (int64_t)sent;
 }

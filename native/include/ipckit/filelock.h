@@ -23,6 +23,20 @@
  */
 int ipk_filelock_wait(int fd, int kind, int exclusive, int64_t start, int64_t length, int64_t deadline_ns);
 
+/* Take a lock if that is possible now; arguments as above.
+ *
+ * Never waits for another owner; on a network file system it waits for the server. Where flock(2) can't convert a lock,
+ * the old one is gone. Returns 0; -EAGAIN or -EACCES where another owner has it; -EINTR; -EBADF, -EINVAL, -ENOLCK,
+ * -EOVERFLOW as above.
+ */
+int ipk_filelock_try(int fd, int kind, int exclusive, int64_t start, int64_t length);
+
+/* Give back what this owner has on these bytes, which may be nothing; arguments as above.
+ *
+ * Never waits, but for the server of a network file system. Returns 0; -EINTR, -EBADF, -EINVAL, -ENOLCK as above.
+ */
+int ipk_filelock_release(int fd, int kind, int64_t start, int64_t length);
+
 /* cffi: end */
 
 #endif

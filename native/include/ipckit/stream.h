@@ -1,4 +1,4 @@
-/* Waiting for a descriptor, and writing all of a large piece, in one call each: poll(2), write(2). */
+/* Waiting for a descriptor, and writing to one, in one call each: poll(2), write(2), send(2). */
 #ifndef IPCKIT_STREAM_H
 #define IPCKIT_STREAM_H
 
@@ -19,6 +19,20 @@ int ipk_stream_wait(int fd, int events, int timeout_ms);
  * write(2): -EPIPE, -EBADF, ... SIGPIPE is the caller's affair.
  */
 int64_t ipk_stream_write(int fd, const void *data, uint64_t size, int64_t deadline_ns);
+
+/* Write once: write(2).
+ *
+ * Blocks where the descriptor does. Returns how many bytes went; -EAGAIN where there is no room; -EINTR, -EPIPE, -EBADF, or
+ * another -errno of write(2). SIGPIPE is the caller's affair.
+ */
+int64_t ipk_stream_try_write(int fd, const void *data, uint64_t size);
+
+/* Send once on a socket, whatever its blocking mode; what has boundaries goes whole or not at all.
+ *
+ * Never waits. Returns how many bytes went; -EAGAIN where there is no room; -EINTR; -EPIPE (no SIGPIPE comes with it),
+ * -ECONNRESET, -ECONNREFUSED, -ENOTCONN, -EMSGSIZE, -EBADF, or another -errno of send(2).
+ */
+int64_t ipk_stream_try_send(int fd, const void *data, uint64_t size);
 
 /* cffi: end */
 
