@@ -9,7 +9,10 @@ When the time is up, the outcome depends on the verb, in all modules alike:
 verb                                                       outcome
 =========================================================  =====================================
 ``acquire`` of a lock or semaphore                         returns False
+``acquire_read``, ``acquire_write`` of an RWLock            returns False
 ``Event.wait``, ``Condition.wait/wait_for``, ``Latch.wait``  returns False
+``Event.wait_all``                                         returns False
+``Event.wait_any``                                         returns an empty list
 ``signals.sigtimedwait``                                   returns None
 ``ipckit.wait``                                            returns an empty list
 ``Barrier.wait``                                           breaks the barrier, raises BrokenBarrierError
@@ -194,7 +197,7 @@ class LayoutError(IPCError):
 
 
 class BrokenBarrierError(IPCError, threading.BrokenBarrierError):
-    """The barrier was reset, or a wait at it timed out."""
+    """The barrier was reset or aborted, a wait at it was given up, or a party died."""
 
 
 _CLASSES: dict[int, type[SyscallError]] = {

@@ -56,7 +56,7 @@ class Make(NamedTuple):
     """writes what is not zero at first; it gets a pointer to the object"""
 
 
-class SyncHandle(SegmentHandle):
+class ObjectHandle(SegmentHandle):
     """A handle of an object in shared memory: in a segment of its own, or at an offset of memory of the user's.
 
     A subclass says its `_KIND`, and calls `_make` in `create` and `_find` in `open`.
@@ -225,12 +225,6 @@ class SyncHandle(SegmentHandle):
         assert home is not None
         return home.fileno()
 
-    def set_spin(self, seconds: float) -> None:
-        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
-        quick.ipk_sync_set_spin(self._opened(), int(seconds * 1e9))
-
     def _opened(self) -> Any:
         """The view, or ClosedError."""
         view = self._view
@@ -274,6 +268,18 @@ class SyncHandle(SegmentHandle):
         return _adopt_travelled, (type(self), travelling, self._how())
 
 
+class SyncHandle(ObjectHandle):
+    """A handle of an object whose waits spin before they sleep."""
+
+    __slots__ = ()
+
+    def set_spin(self, seconds: float) -> None:
+        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
+        if not 0 <= seconds <= 1:
+            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
+        quick.ipk_sync_set_spin(self._opened(), int(seconds * 1e9))
+
+
 def failure(rc: int, call: str, subject: str) -> SyscallError:
     """The exception for what a call of the core returned, with what to do about it."""
     remedies = {
@@ -297,8 +303,8 @@ def _patiently(attempt: Callable[[], int]) -> int:
 
 
 def _reopen_within(
-    cls: type[SyncHandle], within: Any, offset: int, identity: object, how: dict[str, Any]
-) -> SyncHandle:
+    cls: type[ObjectHandle], within: Any, offset: int, identity: object, how: dict[str, Any]
+) -> ObjectHandle:
     handle = cls.open(None, within=within, offset=offset, **how)  # type: ignore[arg-type, call-arg]
     if handle._identity() != identity:
         handle.close()
@@ -306,5 +312,5 @@ def _reopen_within(
     return handle
 
 
-def _adopt_travelled(cls: type[SyncHandle], travelling: Any, how: dict[str, Any]) -> SyncHandle:
+def _adopt_travelled(cls: type[ObjectHandle], travelling: Any, how: dict[str, Any]) -> ObjectHandle:
     return cls._attach(received_descriptor(travelling), "", **how)

@@ -3,63 +3,25 @@
 from __future__ import annotations
 
 import errno
-import warnings
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ipckit._arguments import check_acquire
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, PASSED, Deadline
-from ipckit.errors import NotOwnerError, OwnerDiedWarning, syscall_error
+from ipckit.errors import OwnerDiedError, OwnerDiedWarning
 from ipckit.sync._mutex_lane import CLOSED, lane_of
-from ipckit.sync._object import Place, SyncHandle, failure
+from ipckit.sync._ownership import ACQUIRED, Acquired, OnOwnerDeath, OwnedHandle, Owner, check_policy
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-OnOwnerDeath = Literal["report", "raise", "recover"]
-_POLICIES = ("report", "raise", "recover")
-_AGAIN = (-errno.EAGAIN, -errno.EINTR)  # look for signals, and wait on
+    from ipckit.sync._object import Place
 
 
-class Acquired:
-    """What `acquire` returns when the lock is ours: true, and whether the owner before us died with it."""
-
-    __slots__ = ("owner_died",)
-
-    def __init__(self, *, owner_died: bool) -> None:
-        self.owner_died = owner_died
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __repr__(self) -> str:
-        return f"Acquired(owner_died={self.owner_died})"
-
-    def __reduce__(self) -> str:
-        return "INHERITED" if self.owner_died else "ACQUIRED"
-
-
-ACQUIRED: Final = Acquired(owner_died=False)
-INHERITED: Final = Acquired(owner_died=True)
-
-
-class Owner(NamedTuple):
-    """Who holds a mutex, as it said itself when it took it."""
-
-    pid: int
-    """in its own pid namespace; 0: it has not yet said"""
-    thread: int
-    """its thread id there: gettid(2), `threading.get_native_id`"""
-    depth: int
-    """how often it has acquired a recursive mutex"""
-    lives: bool
-    """whether the kernel still knows it; False: the next one to acquire inherits"""
-
-
-class Mutex(SyncHandle):
+class Mutex(OwnedHandle):
     """A lock with an owner: the thread that acquired it, and nobody else, gives it back.
 
     Used like `threading.Lock`, between unrelated processes. **If its owner is killed, the next one gets it**, within
@@ -89,19 +51,18 @@ class Mutex(SyncHandle):
     (None, None)
     """
 
-    __slots__ = ("_lane", "_policy")
+    __slots__ = ("_lane",)
 
     _KIND = lib.IPK_SYNC_MUTEX
-    _OPTIONS = frozenset({"on_owner_death"})
     _WHAT = "mutex"
+    _RELOCK = "this thread holds it already; make it recursive, or release it first"
 
     SIZE: Final[int] = lib.IPK_MUTEX_SIZE
     """Bytes that a mutex takes within memory of yours, at a multiple of 64."""
 
     def __init__(self, place: Place, on_owner_death: OnOwnerDeath = "report") -> None:
-        super().__init__(place)
+        super().__init__(place, on_owner_death)
         self._lane = lane_of(place.view)
-        self._policy = on_owner_death
 
     @classmethod
     def create(
@@ -208,20 +169,15 @@ class Mutex(SyncHandle):
 
     def owner(self) -> Owner | None:
         """Who holds it now, or None."""
-        found = ffi.new("struct ipk_mutex_owner *")
-        view = self._opened()
-        if not quick.ipk_mutex_owner(view, found):
-            return None
-        return Owner(found.pid, found.thread, found.depth, bool(quick.ipk_mutex_lives(view, found.word)))
+        return self._owner()
 
     def __enter__(self) -> Acquired:  # type: ignore[override]  # a lock gives its result
         if not (rc := self._lane.take()):
             return ACQUIRED
         try:
             got = self._acquire_slowly(rc, FOREVER)
-        except BaseException as error:
-            if getattr(error, "errno", None) == errno.EOWNERDEAD:
-                self.release()
+        except OwnerDiedError:
+            self.release()
             raise
         assert got
         return got
@@ -235,60 +191,29 @@ class Mutex(SyncHandle):
     def _acquire_slowly(self, rc: int, deadline: Deadline) -> Acquired | Literal[False]:
         with self._in_use():
             if rc == -errno.EAGAIN:
-                rc = self._wait(deadline)
-            if rc in (-errno.ETIMEDOUT, -errno.EAGAIN):
-                return False
-            if rc == 0:
-                return ACQUIRED
-            if rc != -errno.EOWNERDEAD:
-                raise self._refused(rc, "acquire")
-            return self._inherited()
-
-    def _wait(self, deadline: Deadline) -> int:
-        view = self._view
-        try:
-            if deadline is PASSED:
-                rc: int = quick.ipk_mutex_recover(view)
-                return rc
-            while (rc := lib.ipk_mutex_wait(view, deadline.at_ns)) in _AGAIN:
-                self._check_open()
-            self._check_open()  # whoever closes meanwhile shall not own
-        except BaseException:
-            if quick.ipk_mutex_mine(view):  # an exception of a signal handler came between
-                quick.ipk_mutex_abandon(view) if rc == -errno.EOWNERDEAD else quick.ipk_mutex_release(view)
-            raise
-        return rc
+                view = self._view
+                rc = self._waited(lambda: lib.ipk_mutex_wait(view, deadline.at_ns), self._undo)
+            outcome = self._outcome(rc, "acquire")
+            if outcome is not None:
+                return outcome
+            try:
+                return self._inherited()
+            except OwnerDiedWarning:  # the user makes errors of warnings
+                quick.ipk_mutex_release(self._view)
+                raise
 
     def _inherited(self) -> Acquired:
-        if self._policy == "raise":
-            raise syscall_error(
-                errno.EOWNERDEAD, "acquire", self._describe(), remedy="the mutex is yours: mark_consistent(), release()"
-            )
-        if self._policy == "recover":
-            quick.ipk_mutex_consistent(self._view)
-            text = f"the owner of {self!r} died with it; what it protects may be half-changed"
-            warnings.warn(text, OwnerDiedWarning, stacklevel=4)
-        return INHERITED
+        return self._heir("acquire", "mark_consistent(), release()", quick.ipk_mutex_consistent)
 
-    def _refused(self, rc: int, call: str) -> Exception:
-        self._check_open()
-        if rc == -errno.EPERM:
-            return NotOwnerError(f"cannot {call} {self!r}: this thread does not hold it")
-        if rc == -errno.EDEADLK:
-            remedy = "this thread holds it already; make it recursive, or release it first"
-            return syscall_error(errno.EDEADLK, call, self._describe(), remedy=remedy)
-        return failure(rc, call, self._describe())
+    def _undo(self) -> None:
+        """Give back what a wait got before an exception of a signal handler ended it."""
+        found = ffi.new("struct ipk_mutex_owner *")
+        view = self._view
+        if quick.ipk_mutex_mine(view):
+            quick.ipk_mutex_owner(view, found)
+            quick.ipk_mutex_abandon(view) if found.word & lib.IPK_LOCK_DIED else quick.ipk_mutex_release(view)
 
     def _release(self) -> None:
         quick.ipk_mutex_abandon(self._view)
         self._lane = CLOSED
         super()._release()
-
-    def _how(self) -> dict[str, Any]:
-        return {"on_owner_death": self._policy}
-
-
-def check_policy(policy: str) -> None:
-    """Refuse what is no policy for the death of an owner."""
-    if policy not in _POLICIES:
-        raise ValueError(f"on_owner_death must be one of {', '.join(map(repr, _POLICIES))}, not {policy!r}")

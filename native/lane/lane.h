@@ -11,13 +11,20 @@
 /* Copying this much takes longer than to hand the GIL over and get it back. */
 #define RELEASE_GIL_ABOVE 65536
 
+extern PyType_Spec event_lane_spec;
+extern PyType_Spec event_pair_lane_spec;
+extern PyType_Spec atomic_int64_lane_spec;
+extern PyType_Spec atomic_uint64_lane_spec;
 extern PyType_Spec filelock_lane_spec;
 extern PyType_Spec mqueue_lane_spec;
 extern PyType_Spec mutex_lane_spec;
+extern PyType_Spec permit_lane_spec;
+extern PyType_Spec rwlock_lane_spec;
 extern PyType_Spec semaphore_lane_spec;
 extern PyType_Spec spsc_lane_spec;
 extern PyType_Spec sysv_msg_lane_spec;
 extern PyType_Spec sysv_sem_lane_spec;
+extern PyType_Spec tracked_permit_lane_spec;
 extern PyType_Spec writing_lane_spec;
 
 /* A lane of an object in memory: Lane(owner, address). */
@@ -29,6 +36,9 @@ struct memory_lane {
 
 PyObject *memory_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 void memory_lane_dealloc(PyObject *self);
+
+/* The arguments of a call, which takes so many numbers. Returns 0, or -1 with an exception set. */
+int lane_numbers(PyObject *const *args, Py_ssize_t count, long long *numbers, Py_ssize_t wanted);
 
 static inline void *lane_address(PyObject *self)
 {

@@ -35,3 +35,17 @@ void memory_lane_dealloc(PyObject *self)
 	release(self);
 	Py_DECREF(type);
 }
+
+int lane_numbers(PyObject *const *args, Py_ssize_t count, long long *numbers, Py_ssize_t wanted)
+{
+	if (count != wanted) {
+		PyErr_Format(PyExc_TypeError, "this call of a lane takes %zd numbers, not %zd", wanted, count);
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < wanted; i++) {
+		numbers[i] = PyLong_AsLongLong(args[i]);
+		if (numbers[i] == -1 && PyErr_Occurred())
+			return -1;
+	}
+	return 0;
+}

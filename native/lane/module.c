@@ -4,13 +4,20 @@ static const struct {
 	const char *name;
 	PyType_Spec *spec;
 } lanes[] = {
+	{"EventLane", &event_lane_spec},
+	{"EventPairLane", &event_pair_lane_spec},
+	{"AtomicInt64Lane", &atomic_int64_lane_spec},
+	{"AtomicUInt64Lane", &atomic_uint64_lane_spec},
 	{"FileLockLane", &filelock_lane_spec},
 	{"MsgLane", &sysv_msg_lane_spec},
 	{"MutexLane", &mutex_lane_spec},
+	{"PermitLane", &permit_lane_spec},
 	{"QueueLane", &mqueue_lane_spec},
+	{"RWLockLane", &rwlock_lane_spec},
 	{"SemaphoreLane", &semaphore_lane_spec},
 	{"SetLane", &sysv_sem_lane_spec},
 	{"SpscLane", &spsc_lane_spec},
+	{"TrackedPermitLane", &tracked_permit_lane_spec},
 	{"WritingLane", &writing_lane_spec},
 };
 

@@ -6,7 +6,9 @@
 
 #define OWNER IPK_MEMBER_ID_MASK
 #define LOOKS_PER_CLOCK 64 /* the clock costs as much as a few looks */
-#define GUARD_LOOKS 2000   /* some 50 microseconds: a critical section takes less than one, if its owner runs */
+#ifndef IPK_GUARD_LOOKS
+#define IPK_GUARD_LOOKS 2000 /* some 50 microseconds: a critical section takes less than one, if its owner runs */
+#endif
 
 static void own(struct ipk_lock_shm *lock, struct ipk_member *member, uint32_t id)
 {
@@ -118,19 +120,24 @@ static int spin_for(struct ipk_lock_shm *lock, struct ipk_member *member, uint32
 	return -EAGAIN;
 }
 
-/* Sleep until somebody gives the lock back. Returns as ipk_futex_wait. */
-static int sleep_on(struct ipk_lock_shm *lock, int64_t until)
+/* Say that somebody may sleep, while the lock is owned. Returns the word as it then is. */
+static uint32_t announce(struct ipk_lock_shm *lock)
 {
 	/* relaxed, both: futex(2) compares the word again, and take orders what we do then */
 	uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-	while (!(word & IPK_LOCK_WAITERS)) {
-		if (!(word & OWNER))
-			return -EAGAIN;
+	while (word & OWNER && !(word & IPK_LOCK_WAITERS))
 		if (atomic_compare_exchange_strong_explicit(&lock->word, &word, word | IPK_LOCK_WAITERS, memory_order_relaxed,
 							    memory_order_relaxed))
 			word |= IPK_LOCK_WAITERS;
-	}
+	return word;
+}
+
+/* Sleep until somebody gives the lock back. Returns as ipk_futex_wait. */
+static int sleep_on(struct ipk_lock_shm *lock, int64_t until)
+{
+	uint32_t word = announce(lock);
+
 	IPK_KILLPOINT("lock.wait.announced");
 	return word & OWNER ? ipk_futex_wait((uint32_t *)&lock->word, word, until, IPK_FUTEX_ANY) : -EAGAIN;
 }
@@ -140,6 +147,7 @@ int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct i
 	int64_t id = identify(member);
 	int64_t now = ipk_monotonic_ns();
 	int64_t until = deadline_ns - now < IPK_SLICE_NS ? deadline_ns : now + IPK_SLICE_NS;
+	int woken = 0;
 	int rc;
 
 	if (id < 0)
@@ -154,8 +162,12 @@ int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct i
 		rc = take_free(lock, member, (uint32_t)id, IPK_LOCK_WAITERS);
 		if (slept == -EINTR)
 			return rc;
+		woken |= slept == 0;
 		now = ipk_monotonic_ns();
 	}
+	/* whoever was woken, and has to leave without the lock, keeps the flag too */
+	while (rc == -EAGAIN && woken && !(announce(lock) & OWNER))
+		rc = take_free(lock, member, (uint32_t)id, IPK_LOCK_WAITERS);
 	if (rc != -EAGAIN)
 		return rc;
 	/* nothing happened for a slice: look around */
@@ -168,13 +180,12 @@ int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct i
 	return rc == -EAGAIN && now >= deadline_ns ? -ETIMEDOUT : rc;
 }
 
-/* Put `next` in the place of our id, and wake one of those who sleep. Returns 0, -EPERM if the word is no longer ours. */
+/* Put `next` in the place of the owner's id, and wake one of those who sleep. Returns 0, -EPERM if the word no longer has that id. */
 static int leave(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
 {
-	/* relaxed, both: ours as long as the word has our id; a reader takes the thread for a hint */
+	/* relaxed: the exchange compares it */
 	uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-	atomic_store_explicit(&lock->thread, 0, memory_order_relaxed);
 	IPK_KILLPOINT("lock.release.begun");
 	do {
 		if ((word & OWNER) != id)
@@ -189,17 +200,37 @@ static int leave(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
 	return 0;
 }
 
+/* The same for our own id. */
+static int leave_ours(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
+{
+	/* relaxed, both: ours as long as the word has our id; a reader takes the thread for a hint */
+	if ((atomic_load_explicit(&lock->word, memory_order_relaxed) & OWNER) != id)
+		return -EPERM; /* as in leave; and what `thread` says is another owner's */
+	atomic_store_explicit(&lock->thread, 0, memory_order_relaxed);
+	return leave(lock, id, next);
+}
+
 int ipk_lock_release(struct ipk_lock_shm *lock, const struct ipk_member *member)
 {
 	/* relaxed: only we, the owner, change this flag */
 	uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-	return leave(lock, ipk_member_id(member), word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0);
+	return leave_ours(lock, ipk_member_id(member), word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0);
+}
+
+int ipk_lock_release_any(struct ipk_lock_shm *lock, struct ipk_member *member)
+{
+	/* relaxed: leave compares it */
+	uint32_t owner = atomic_load_explicit(&lock->word, memory_order_relaxed) & OWNER;
+
+	if (owner == 0)
+		return -EPERM;
+	return ipk_lock_mine(lock, member) ? leave_ours(lock, owner, 0) : leave(lock, owner, 0);
 }
 
 int ipk_lock_abandon(struct ipk_lock_shm *lock, const struct ipk_member *member)
 {
-	return leave(lock, ipk_member_id(member), IPK_LOCK_DIED);
+	return leave_ours(lock, ipk_member_id(member), IPK_LOCK_DIED);
 }
 
 void ipk_lock_consistent(struct ipk_lock_shm *lock)
@@ -212,7 +243,7 @@ int ipk_lock_guard(struct ipk_lock_shm *lock, struct ipk_member *member)
 {
 	int rc = ipk_lock_try(lock, member);
 
-	for (int look = 0; rc == -EAGAIN && look < GUARD_LOOKS; look++) {
+	for (int look = 0; rc == -EAGAIN && look < IPK_GUARD_LOOKS; look++) {
 		ipk_relax();
 		/* relaxed: a look; ipk_lock_try orders it */
 		if (!(atomic_load_explicit(&lock->word, memory_order_relaxed) & OWNER))

@@ -1,7 +1,6 @@
 #include "ipckit/member.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -15,7 +14,10 @@
 #define JOIN_PAUSE_NS 100000 /* to join takes some ten microseconds */
 #define ID_TRIES 64
 #define FIRST_ID_BYTE (UINT64_C(1) << 32) /* above the bytes of participant slots */
-#define THREAD_ID_BITS 22		   /* the kernel's PID_MAX_LIMIT is 2^22 */
+
+/* This thread's id, and in the upper half the member's that it was asked for. A new thread begins with 0; one that fork left has
+ * another member's id by then. (Nothing else tells a thread from an earlier one: pthread_self() comes back with the stack.) */
+static _Thread_local uint64_t known_thread;
 
 static bool owns(const struct ipk_member *member, int fd)
 {
@@ -66,9 +68,8 @@ static void drop_description(struct ipk_member *member)
 void ipk_member_forked(struct ipk_member *member)
 {
 	drop_description(member);
-	/* relaxed, both: the child of a fork has one thread, and that has another id than its parent's */
+	/* relaxed: the child of a fork has one thread */
 	atomic_store_explicit(&member->joiner, 0, memory_order_relaxed);
-	atomic_store_explicit(&member->thread, 0, memory_order_relaxed);
 }
 
 void ipk_member_close(struct ipk_member *member)
@@ -158,8 +159,6 @@ static int64_t join(struct ipk_member *member)
 	if (id > 0)
 		return id; /* another thread was faster */
 	drop_description(member); /* that fork may have left us */
-	/* relaxed: at worst another thread asks the kernel again who it is */
-	atomic_store_explicit(&member->thread, 0, memory_order_relaxed);
 	rc = open_description(member);
 	if (rc < 0)
 		return rc;
@@ -247,19 +246,16 @@ int ipk_member_still_ours(struct ipk_member *member)
 	return rc;
 }
 
-uint32_t ipk_member_thread(struct ipk_member *member)
+uint32_t ipk_member_thread(const struct ipk_member *member)
 {
-	/* No two threads of a process have their control blocks within 64 bytes of each other: an address of 48 bits
-	 * leaves 42, and a thread id takes 22. */
-	uint64_t self = (uint64_t)(uintptr_t)pthread_self() >> 6 << THREAD_ID_BITS;
-	/* relaxed, both: one word, and it says which thread it is about */
-	uint64_t known = atomic_load_explicit(&member->thread, memory_order_relaxed);
+	uint64_t known = known_thread;
+	uint32_t id = ipk_member_id(member);
 	uint32_t thread;
 
-	if (known >> THREAD_ID_BITS << THREAD_ID_BITS == self)
-		return (uint32_t)(known & ((UINT64_C(1) << THREAD_ID_BITS) - 1));
+	if (id != 0 && known >> 32 == id)
+		return (uint32_t)known;
 	thread = (uint32_t)gettid();
-	atomic_store_explicit(&member->thread, self | thread, memory_order_relaxed);
+	known_thread = (uint64_t)id << 32 | thread;
 	return thread;
 }
 

@@ -17,6 +17,12 @@ static int taken(struct ipk_sync *view, int rc)
 	return rc;
 }
 
+/* Whether the calling thread has it already, where that matters. */
+static int ours(struct ipk_sync *view)
+{
+	return !(view->options & IPK_MUTEX_ANYONE) && ipk_mutex_mine(view);
+}
+
 /* The calling thread has it already. */
 static int again(struct ipk_sync *view)
 {
@@ -36,21 +42,30 @@ int ipk_mutex_try(struct ipk_sync *view)
 {
 	int rc = taken(view, ipk_lock_try(lock_of(view), view->member));
 
-	return rc == -EAGAIN && ipk_mutex_mine(view) ? again(view) : rc;
+	return rc == -EAGAIN && ours(view) ? again(view) : rc;
 }
 
 int ipk_mutex_recover(struct ipk_sync *view)
 {
-	if (ipk_mutex_mine(view))
+	if (ours(view))
 		return again(view);
 	return taken(view, ipk_lock_recover(lock_of(view), view->member));
 }
 
 int ipk_mutex_wait(struct ipk_sync *view, int64_t deadline_ns)
 {
-	if (ipk_mutex_mine(view))
+	if (ours(view))
 		return again(view);
 	return taken(view, ipk_lock_wait(lock_of(view), view->member, &view->spin, deadline_ns));
+}
+
+int ipk_mutex_wait_taking(struct ipk_sync *view, int64_t deadline_ns, uint32_t *taken)
+{
+	int rc = ipk_mutex_wait(view, deadline_ns);
+
+	if (rc == 0 || rc == -EOWNERDEAD)
+		*taken = 1;
+	return rc;
 }
 
 int ipk_mutex_release(struct ipk_sync *view)
@@ -58,6 +73,11 @@ int ipk_mutex_release(struct ipk_sync *view)
 	struct ipk_lock_shm *lock = lock_of(view);
 	uint32_t depth;
 
+	if (view->options & IPK_MUTEX_ANYONE) {
+		/* relaxed: as in taken */
+		atomic_store_explicit(&view->held, 0, memory_order_relaxed);
+		return ipk_lock_release_any(lock, view->member);
+	}
 	if (!ipk_mutex_mine(view))
 		return -EPERM;
 	/* relaxed, all: the owner's own */

@@ -4,7 +4,18 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "ipckit/atomic.h"
+#include "ipckit/barrier.h"
+#include "ipckit/condition.h"
+#include "ipckit/event.h"
+#include "ipckit/event_pair.h"
+#include "ipckit/futex.h"
+#include "ipckit/latch.h"
 #include "ipckit/mutex.h"
+#include "ipckit/once.h"
+#include "ipckit/rwlock.h"
+#include "ipckit/semaphore.h"
+#include "ipckit/tracked_semaphore.h"
 
 /* "ipks" or "ipkm" in the upper half; below it kind and version, or the maker's id. */
 #define OBJECT UINT64_C(0x69706b73)
@@ -17,10 +28,35 @@ static uint64_t object_magic(uint32_t kind)
 
 uint64_t ipk_sync_size(uint32_t kind, uint32_t count)
 {
-	(void)count;
 	switch (kind) {
 	case IPK_SYNC_MUTEX:
 		return IPK_MUTEX_SIZE;
+	case IPK_SYNC_RWLOCK:
+	case IPK_SYNC_TRACKED_SEMAPHORE:
+		return ipk_holders_size(count);
+	case IPK_SYNC_SEMAPHORE:
+		return IPK_SEMAPHORE_SIZE;
+	case IPK_SYNC_EVENT:
+		return IPK_EVENT_SIZE;
+	case IPK_SYNC_EVENT_PAIR:
+		return IPK_EVENT_PAIR_SIZE;
+	case IPK_SYNC_FUTEX:
+		return IPK_FUTEX_SIZE;
+	case IPK_SYNC_CONDITION:
+		return count - 1 < IPK_CONDITION_MAX_WAITERS
+			       ? sizeof(struct ipk_condition_shm) + sizeof(struct ipk_condition_slot) * (uint64_t)count
+			       : 0;
+	case IPK_SYNC_BARRIER:
+		return count - 1 < IPK_BARRIER_MAX_PARTIES
+			       ? sizeof(struct ipk_barrier_shm) + 2 * sizeof(struct ipk_barrier_party) * (uint64_t)count
+			       : 0;
+	case IPK_SYNC_LATCH:
+		return IPK_LATCH_SIZE;
+	case IPK_SYNC_ONCE:
+		return IPK_ONCE_SIZE;
+	case IPK_SYNC_ATOMIC_INT64:
+	case IPK_SYNC_ATOMIC_UINT64:
+		return IPK_ATOMIC_SIZE;
 	default:
 		return 0;
 	}

@@ -4,9 +4,31 @@
 
 #include "sweep.h"
 
+extern const struct scene *const atomic_scenes;
+extern const size_t atomic_scene_count;
+extern const struct scene *const barrier_scenes;
+extern const size_t barrier_scene_count;
+extern const struct scene *const condition_scenes;
+extern const size_t condition_scene_count;
+extern const struct scene *const event_scenes;
+extern const size_t event_scene_count;
+extern const struct scene *const event_sleepers_scenes;
+extern const size_t event_sleepers_scene_count;
+extern const struct scene *const latch_scenes;
+extern const size_t latch_scene_count;
 extern const struct scene *const making_scenes;
 extern const size_t making_scene_count;
 extern const struct scene *const mutex_scenes;
 extern const size_t mutex_scene_count;
+extern const struct scene *const once_scenes;
+extern const size_t once_scene_count;
+extern const struct scene *const rwlock_scenes;
+extern const size_t rwlock_scene_count;
+extern const struct scene *const rwlock_sleepers_scenes;
+extern const size_t rwlock_sleepers_scene_count;
+extern const struct scene *const semaphore_scenes;
+extern const size_t semaphore_scene_count;
+extern const struct scene *const semaphore_sleepers_scenes;
+extern const size_t semaphore_sleepers_scene_count;
 
 #endif

@@ -5,6 +5,8 @@
 #include "ipckit/mutex.h"
 #include "scenes.h"
 
+#define SLEEPERS 2
+
 static struct ipk_sync *holder; /* a member of the survivor's process, so that the survivor itself can be another one */
 
 static uint32_t word(void)
@@ -122,6 +124,12 @@ static void after_wait(int completed)
 	works(completed ? 1 : -1);
 }
 
+static void after_any_release(int completed)
+{
+	let_go();
+	works(completed ? 0 : -1);
+}
+
 static void after_inheritance(int completed)
 {
 	(void)completed;
@@ -149,6 +157,98 @@ static void after_loss(int completed)
 	CHECK_EQ(acquire_after(&object), -ENOTRECOVERABLE);
 }
 
+/* --- with processes that really sleep ------------------------------------------------------------------------------- */
+
+static pid_t sleepers[SLEEPERS];
+static int started;
+
+static int lock_once(void)
+{
+	int rc;
+
+	do
+		rc = ipk_mutex_wait(&object, IPK_NEVER);
+	while (rc == -EAGAIN);
+	if (rc == -EOWNERDEAD)
+		CHECK_EQ(ipk_mutex_consistent(&object), 0);
+	if (rc == 0 || rc == -EOWNERDEAD)
+		CHECK_EQ(ipk_mutex_release(&object), 0);
+	return rc;
+}
+
+static void start_sleepers(void)
+{
+	while (started < SLEEPERS)
+		sleepers[started++] = start_sleeper(lock_once);
+}
+
+static void others_will_wait(void)
+{
+	started = 0;
+	when_entered(start_sleepers);
+}
+
+static void inconsistent_and_others_will_wait(void)
+{
+	leave_inconsistent();
+	others_will_wait();
+}
+
+static void hold_for_all(void)
+{
+	hold();
+	started = 0;
+}
+
+/* The victim sleeps: let others queue up behind it, and make way. */
+static void make_way(void)
+{
+	start_sleepers();
+	let_go();
+}
+
+/* All get it; least to most of them are told of a death: one at most, for it puts that right. */
+static void all_get_it(int least, int most)
+{
+	int told = 0;
+
+	for (int i = 0; i < started; i++) {
+		int rc = result_of(sleepers[i]);
+
+		CHECK(rc == 0 || rc == -EOWNERDEAD);
+		told += rc == -EOWNERDEAD;
+	}
+	CHECK_RANGE(told, least, most);
+	works(started ? 0 : -1);
+}
+
+static void after_release_to_all(int completed)
+{
+	all_get_it(0, !completed);
+}
+
+static void after_wait_before_all(int completed)
+{
+	let_go();
+	all_get_it(completed && started, 1);
+}
+
+static void after_death_before_all(int completed)
+{
+	(void)completed;
+	all_get_it(1, 1);
+}
+
+static void after_loss_for_all(int completed)
+{
+	if (!completed && !(word() & IPK_LOCK_LOST)) {
+		all_get_it(1, 1);
+		return;
+	}
+	for (int i = 0; i < started; i++)
+		CHECK_EQ(result_of(sleepers[i]), -ENOTRECOVERABLE);
+}
+
 static const struct scene scenes[] = {
 	{"mutex: acquire, free", IPK_SYNC_MUTEX, 0, 0, NULL, NULL, try_acquire, NULL, after_acquire},
 	{"mutex: acquire by waiting, free", IPK_SYNC_MUTEX, 0, 0, NULL, NULL, acquire, NULL, after_acquire},
@@ -164,7 +264,15 @@ static const struct scene scenes[] = {
 	 after_loss},
 	{"mutex: put right and release", IPK_SYNC_MUTEX, 0, 0, leave_inconsistent, enter_inherited, mark_and_release, NULL,
 	 after_repair},
+	{"mutex: release for another", IPK_SYNC_MUTEX, IPK_MUTEX_ANYONE, 0, hold, NULL, release, NULL, after_any_release},
 	{"mutex: close while holding", IPK_SYNC_MUTEX, 0, 0, NULL, try_acquire, abandon, NULL, after_abandon},
+	{"mutex, others sleep: release", IPK_SYNC_MUTEX, 0, 0, others_will_wait, try_acquire, release, NULL,
+	 after_release_to_all},
+	{"mutex, others sleep: release without putting right", IPK_SYNC_MUTEX, 0, 0, inconsistent_and_others_will_wait,
+	 enter_inherited, release, NULL, after_loss_for_all},
+	{"mutex, others sleep: close while holding", IPK_SYNC_MUTEX, 0, 0, others_will_wait, try_acquire, abandon, NULL,
+	 after_death_before_all},
+	{"mutex, others sleep: acquire", IPK_SYNC_MUTEX, 0, 0, hold_for_all, NULL, acquire, make_way, after_wait_before_all},
 };
 
 const struct scene *const mutex_scenes = scenes;

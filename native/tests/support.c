@@ -27,6 +27,8 @@ static void (*print_state)(void);
 
 void give_up(int status)
 {
+	if (print_state)
+		print_state();
 	unlink(last_name);
 	_exit(status);
 }
@@ -36,8 +38,6 @@ static void hung(int signum)
 	(void)signum;
 	/* not signal-safe, and we are about to end anyway */
 	fprintf(stderr, "watchdog: process %d hangs in %s\n", (int)getpid(), current);
-	if (print_state)
-		print_state();
 	give_up(2);
 }
 

@@ -10,7 +10,7 @@
 #define ANY_ADDRESS NULL
 #define NAME_SIZE 64
 
-/* End the process after so many seconds, saying which test hung; state, if given, prints more. */
+/* End the process after so many seconds, saying which test hung; state, if given, prints more, also when a check fails. */
 void watchdog(unsigned seconds, void (*state)(void));
 
 /* Fork a child that runs function(argument) and exits with status 0; it does not outlive us. */

@@ -4,7 +4,7 @@
  *
  *   every   after each single instruction, not only where something has changed
  *   points  at the marked points of the sources (in a build with IPK_FAULTS), without ptrace(2)
- *   WORD    only scenes whose name contains one of the words
+ *   WORD    only scenes whose name contains one of the words; or, after a ^, begins with it
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +15,26 @@ static const struct {
 	const struct scene *const *scenes;
 	const size_t *count;
 } groups[] = {
+	{&atomic_scenes, &atomic_scene_count},
+	{&barrier_scenes, &barrier_scene_count},
+	{&condition_scenes, &condition_scene_count},
+	{&event_scenes, &event_scene_count},
+	{&event_sleepers_scenes, &event_sleepers_scene_count},
+	{&latch_scenes, &latch_scene_count},
 	{&making_scenes, &making_scene_count},
 	{&mutex_scenes, &mutex_scene_count},
+	{&once_scenes, &once_scene_count},
+	{&rwlock_scenes, &rwlock_scene_count},
+	{&rwlock_sleepers_scenes, &rwlock_sleepers_scene_count},
+	{&semaphore_scenes, &semaphore_scene_count},
+	{&semaphore_sleepers_scenes, &semaphore_sleepers_scene_count},
 };
 
 static int wanted(const struct scene *scene, int words, char **word)
 {
 	for (int i = 0; i < words; i++)
-		if (strstr(scene->name, word[i]))
+		if (word[i][0] == '^' ? strncmp(scene->name, word[i] + 1, strlen(word[i] + 1)) == 0
+				      : strstr(scene->name, word[i]) != NULL)
 			return 1;
 	return words == 0;
 }

@@ -20,10 +20,12 @@
 
 #define WAITERS 5
 #define MS INT64_C(1000000)
+#define MANY 300
 
 struct page {
 	uint32_t word;
 	uint32_t other[IPK_FUTEX_WAITV_MAX];
+	uint32_t many[MANY];
 	uint32_t bitset;
 	_Atomic uint32_t woken;
 };
@@ -219,6 +221,111 @@ static void waitv(void)
 	CHECK_EQ(ipk_futex_waitv(entries, 3, IPK_NEVER), -EINVAL);
 }
 
+static void requeued_waiters_sleep_on_another_word(void)
+{
+	const uint32_t any[WAITERS] = {IPK_FUTEX_ANY, IPK_FUTEX_ANY, IPK_FUTEX_ANY, IPK_FUTEX_ANY, IPK_FUTEX_ANY};
+	pid_t pids[WAITERS];
+
+	start_waiters(pids, any);
+	CHECK_EQ(ipk_futex_requeue(&page->word, 8, 1, 1, page->other), -EAGAIN);
+	CHECK_EQ(ipk_futex_requeue(&page->word, 7, 0, 0, page->other), 0);
+	CHECK_EQ(ipk_futex_requeue(&page->word, 7, 1, 2, page->other), 3);
+	CHECK_EQ(ipk_futex_wake(page->other, UINT32_MAX, IPK_FUTEX_ANY), 2);
+	CHECK_EQ(ipk_futex_requeue(&page->word, 7, 0, UINT32_MAX, page->other), WAITERS - 3);
+	CHECK_EQ(ipk_futex_wake(&page->word, UINT32_MAX, IPK_FUTEX_ANY), 0);
+	CHECK_EQ(ipk_futex_wake(page->other, UINT32_MAX, IPK_FUTEX_ANY), WAITERS - 3);
+	for (int i = 0; i < WAITERS; i++)
+		CHECK_EQ(reap(pids[i]), 0);
+}
+
+static void add_a_thousand(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 1000; i++) {
+		ipk_futex_add(&page->word, 3);
+		ipk_futex_add(&page->word, UINT32_MAX);
+	}
+}
+
+static void words_change_atomically(void)
+{
+	pid_t pids[WAITERS];
+
+	ipk_futex_store(&page->word, 5);
+	CHECK_EQ(ipk_futex_exchange(&page->word, 6), 5);
+	CHECK_EQ(ipk_futex_compare_exchange(&page->word, 5, 9), 6);
+	CHECK_EQ(ipk_futex_load(&page->word), 6);
+	CHECK_EQ(ipk_futex_compare_exchange(&page->word, 6, UINT32_MAX), 6);
+	CHECK_EQ(ipk_futex_add(&page->word, 1), UINT32_MAX);
+	CHECK_EQ(ipk_futex_load(&page->word), 0);
+	for (int i = 0; i < WAITERS; i++)
+		pids[i] = start(add_a_thousand, NULL);
+	for (int i = 0; i < WAITERS; i++)
+		CHECK_EQ(reap(pids[i]), 0);
+	CHECK_EQ(ipk_futex_load(&page->word), WAITERS * 2000);
+}
+
+static uint32_t words; /* of page->many */
+
+static void many_entries(struct ipk_futex_wait_entry *entries)
+{
+	memset(entries, 0, words * sizeof(*entries));
+	for (uint32_t i = 0; i < words; i++) {
+		entries[i].expected = load(&page->many[i]);
+		entries[i].address = (uintptr_t)&page->many[i];
+	}
+}
+
+/* What such a wait sleeps in. */
+static long call_for(uint32_t count)
+{
+	return count > 1 && count <= IPK_FUTEX_WAITV_MAX && ipk_futex_has_waitv() ? SYS_futex_waitv : SYS_futex;
+}
+
+static void wait_for_the_last(void *unused)
+{
+	struct ipk_futex_wait_entry entries[MANY];
+	int rc;
+
+	(void)unused;
+	many_entries(entries);
+	do
+		rc = ipk_futex_wait_any(entries, words, IPK_NEVER);
+	while (rc == -EAGAIN);
+	CHECK_EQ(rc, words - 1);
+}
+
+static void any_of_few_and_of_many(void)
+{
+	const uint32_t counts[] = {1, 2, IPK_FUTEX_WAITV_MAX, IPK_FUTEX_WAITV_MAX + 1, MANY};
+	struct ipk_futex_wait_entry entries[MANY];
+	int64_t deadline;
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		pid_t pid;
+
+		words = counts[i];
+		pid = start(wait_for_the_last, NULL);
+		wait_blocked(pid, call_for(words), ANY_ADDRESS);
+		ipk_futex_add(&page->many[words - 1], 1);
+		ipk_futex_wake(&page->many[words - 1], 1, IPK_FUTEX_ANY);
+		CHECK_EQ(reap(pid), 0);
+
+		many_entries(entries);
+		CHECK_EQ(ipk_futex_wait_any(entries, words, 0), -ETIMEDOUT);
+		deadline = ipk_monotonic_ns() + 12 * MS;
+		CHECK_EQ(ipk_futex_wait_any(entries, words, deadline), -ETIMEDOUT);
+		CHECK(ipk_monotonic_ns() >= deadline);
+		entries[words / 2].expected++;
+		CHECK_EQ(ipk_futex_wait_any(entries, words, 0), words / 2);
+	}
+	many_entries(entries);
+	deadline = ipk_monotonic_ns();
+	CHECK_EQ(ipk_futex_wait_any(entries, words, IPK_NEVER), -EAGAIN);
+	CHECK_RANGE(ipk_monotonic_ns() - deadline, IPK_SLICE_NS, 20 * IPK_SLICE_NS);
+	CHECK_EQ(ipk_futex_wait_any(entries, 0, 0), -EINVAL);
+}
+
 /* A kernel before 5.16, played by a filter that answers ENOSYS. */
 static void without_waitv(void *unused)
 {
@@ -238,6 +345,7 @@ static void without_waitv(void *unused)
 	entries_for(entries, 2);
 	CHECK_EQ(ipk_futex_has_waitv(), 0);
 	CHECK_EQ(ipk_futex_waitv(entries, 2, 0), -ENOSYS);
+	any_of_few_and_of_many();
 }
 
 static void probe_on_an_old_kernel(void)
@@ -260,7 +368,10 @@ int main(void)
 	RUN(bitset_chooses_waiters);
 	RUN(handler_ends_the_wait);
 	RUN(stop_and_continue_is_no_wake);
+	RUN(requeued_waiters_sleep_on_another_word);
+	RUN(words_change_atomically);
 	RUN(waitv);
+	RUN(any_of_few_and_of_many);
 	RUN(probe_on_an_old_kernel);
 	return 0;
 }

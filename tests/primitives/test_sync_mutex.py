@@ -489,3 +489,19 @@ def test_garbage_is_an_error_or_a_timeout(memory: SharedMemory, pattern: bytes, 
     mutex.close()
     with contextlib.suppress(IPCError):
         Mutex.open(within=memory, offset=1024).close()
+
+
+def test_a_new_thread_is_not_taken_for_one_that_has_ended(mutex: Mutex) -> None:
+    """It may have the stack of that one, and with it what pthread_self(3) says."""
+    owners = []
+
+    def own() -> None:
+        with mutex:
+            owner = mutex.owner()
+            owners.append((owner and owner.thread, threading.get_native_id()))
+
+    for _ in range(20):
+        thread = threading.Thread(target=own)
+        thread.start()
+        thread.join()
+    assert [pair for pair in owners if pair[0] != pair[1]] == []

@@ -69,6 +69,10 @@ int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct i
 /* Give the lock back. Owner. With `died` still set the lock is lost. Does not block. Returns 0, -EPERM if others took us for dead. */
 int ipk_lock_release(struct ipk_lock_shm *lock, const struct ipk_member *member);
 
+/* Give the lock back for whoever owns it; it is then free also where `died` was set. Anybody. Does not block. Returns 0, -EPERM if
+ * nobody owns it. */
+int ipk_lock_release_any(struct ipk_lock_shm *lock, struct ipk_member *member);
+
 /* Leave the lock as if we had died with it. Owner. Does not block. Returns as ipk_lock_release. */
 int ipk_lock_abandon(struct ipk_lock_shm *lock, const struct ipk_member *member);
 

@@ -50,7 +50,6 @@ struct ipk_member {
 	uint64_t device, inode; /* of fd: a descriptor that others closed and reused is seen */
 	_Atomic uint32_t *id;   /* 0 before the first join, and in a forked child: MADV_WIPEONFORK; NULL when closed */
 	_Atomic uint32_t joiner; /* thread id of who is joining or renewing; 0: nobody */
-	_Atomic uint64_t thread; /* the thread that asked last who it is, and its id: ipk_member_thread */
 	struct ipk_participant_info self; /* filled by the first join */
 };
 
@@ -100,8 +99,8 @@ int ipk_member_alive(const struct ipk_member *member, uint32_t id, const struct 
  * beside our id, but we can no longer ask whether others live. */
 int ipk_member_still_ours(struct ipk_member *member);
 
-/* The calling thread's id, as gettid(2) tells it, without the system call where the same thread asked last. */
-uint32_t ipk_member_thread(struct ipk_member *member);
+/* The calling thread's id, as gettid(2) tells it, without the system call where it asked last for the same member. */
+uint32_t ipk_member_thread(const struct ipk_member *member);
 
 /* Say beside our id who we are. */
 void ipk_member_record(const struct ipk_member *member, uint32_t id, struct ipk_holder_shm *holder);

@@ -13,6 +13,7 @@
 /* cffi: types */
 #define IPK_MUTEX_SIZE 128
 #define IPK_MUTEX_RECURSIVE 1
+#define IPK_MUTEX_ANYONE 2 /* anybody may give it back, and its owner waits for it like the rest: threading.Lock. Never lost */
 
 struct ipk_mutex_owner {
 	uint32_t pid;    /* 0: nobody, or one that has not yet said who it is; in pid_namespace */
@@ -45,7 +46,11 @@ int ipk_mutex_recover(struct ipk_sync *view);
  * -EAGAIN means: look around and wait again; -ETIMEDOUT. */
 int ipk_mutex_wait(struct ipk_sync *view, int64_t deadline_ns);
 
-/* Give it back, or one level of it. Does not block. Returns 0, -EPERM if the calling thread does not own it. */
+/* The same; *taken becomes 1 where it has taken the mutex, for callers who may not come to see what it returns. */
+int ipk_mutex_wait_taking(struct ipk_sync *view, int64_t deadline_ns, uint32_t *taken);
+
+/* Give it back, or one level of it. Does not block. Returns 0, -EPERM if the calling thread does not own it, or, where anybody may
+ * give it back, if nobody does. */
 int ipk_mutex_release(struct ipk_sync *view);
 
 /* Say that what it protects is consistent again. Returns 0, -EPERM as ipk_mutex_release. */

@@ -40,6 +40,7 @@
 #define IPK_SYNC_ONCE 10
 #define IPK_SYNC_ATOMIC_INT64 11
 #define IPK_SYNC_ATOMIC_UINT64 12
+#define IPK_SYNC_FUTEX 13
 
 struct ipk_sync_info {
 	uint64_t magic; /* as found */

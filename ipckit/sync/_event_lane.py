@@ -1,0 +1,143 @@
+"""Events set and waited for in one call: the compiled fast lane where it is there, the same calls on cffi where not.
+
+A deadline is absolute, in nanoseconds of CLOCK_MONOTONIC. A wait lasts for a slice at most, and releases the GIL; a
+signal handler that raises ends it, and nothing is consumed.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, Protocol
+
+from ipckit._native import ffi, lib
+from ipckit._native_quick import lib as quick
+
+
+class Lane(Protocol):
+    """What an event asks of its lane; each call returns ``-errno`` where it fails."""
+
+    def set(self) -> int:
+        """Set it; 0."""
+
+    def is_set(self) -> int:
+        """1 or 0."""
+
+    def take(self) -> int:
+        """Consume it if it is auto-reset; 0 if it was set."""
+
+    def wait(self, since: int, deadline_ns: int, /) -> int:
+        """Wait until it is set; 0, or above 0 when the slice is over: what *since* is to be in the next call."""
+
+
+class PairLane(Protocol):
+    """What an event pair asks of its lane."""
+
+    def set(self, side: int, /) -> int:
+        """Set one side; 0."""
+
+    def wait(self, side: int, deadline_ns: int, /) -> int:
+        """Wait for one side; 0, or ``-errno``: -EAGAIN when the slice is over."""
+
+    def exchange(self, side: int, deadline_ns: int, /) -> int:
+        """Set one side, and wait for the other one."""
+
+
+class CffiLane:
+    """The event's lane for an installation without the extension: slower, and otherwise the same."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, view: Any) -> None:
+        self._view = view  # keeps its memory while a call is inside
+
+    def set(self) -> int:
+        rc: int = quick.ipk_event_set(self._view)
+        return rc
+
+    def is_set(self) -> int:
+        found: int = quick.ipk_event_is_set(self._view)
+        return found
+
+    def take(self) -> int:
+        rc: int = quick.ipk_event_take(self._view)
+        return rc
+
+    def wait(self, since: int, deadline_ns: int, /) -> int:
+        taken = ffi.new("uint32_t *")
+        try:
+            rc: int = lib.ipk_event_wait(self._view, since, deadline_ns, taken)
+        except BaseException:
+            if taken[0]:
+                quick.ipk_event_set(self._view)
+            raise
+        return rc
+
+
+class CffiPairLane:
+    """The pair's lane for an installation without the extension."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+
+    def set(self, side: int, /) -> int:
+        rc: int = quick.ipk_event_pair_set(self._view, side)
+        return rc
+
+    def wait(self, side: int, deadline_ns: int, /) -> int:
+        if not quick.ipk_event_pair_glance(self._view, side):
+            return 0
+        taken = ffi.new("uint32_t *")
+        try:
+            rc: int = lib.ipk_event_pair_wait(self._view, side, deadline_ns, taken)
+        except BaseException:
+            if taken[0]:
+                quick.ipk_event_pair_set(self._view, side)
+            raise
+        return rc
+
+    def exchange(self, side: int, deadline_ns: int, /) -> int:
+        quick.ipk_event_pair_set(self._view, side)
+        return self.wait(side ^ 1, deadline_ns)
+
+
+class ClosedLane:
+    """The lane of a closed event, or pair."""
+
+    __slots__ = ()
+
+    def set(self, _side: int = 0, /) -> int:
+        return -errno.EBADF
+
+    is_set = take = set
+
+    def wait(self, _which: int, _deadline_ns: int, /) -> int:
+        return -errno.EBADF
+
+    exchange = wait
+
+
+CLOSED = ClosedLane()
+
+
+def lane_of(view: Any) -> Lane:
+    """The fastest lane of this installation for an event.
+
+    Args:
+        view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
+    """
+    try:
+        from ipckit._lane import EventLane
+    except ImportError:
+        return CffiLane(view)
+    return EventLane(view, int(ffi.cast("uintptr_t", view)))
+
+
+def pair_lane_of(view: Any) -> PairLane:
+    """The fastest lane of this installation for an event pair; *view* as for `lane_of`."""
+    try:
+        from ipckit._lane import EventPairLane
+    except ImportError:
+        return CffiPairLane(view)
+    return EventPairLane(view, int(ffi.cast("uintptr_t", view)))
