@@ -34,10 +34,13 @@ static void set_all(struct ipk_event_word_shm *state)
 	uint32_t before = atomic_load_explicit(&state->word, memory_order_relaxed);
 	uint32_t next;
 
-	do
+	do {
 		next = ((before & IPK_EVENT_SET ? before : before + ONE_TIME) & IPK_EVENT_TIMES) | IPK_EVENT_SET;
-	/* release: event.set */ while (!atomic_compare_exchange_weak_explicit(&state->word, &before, next,
-	memory_order_release, memory_order_relaxed)); IPK_KILLPOINT("event.set.stored"); if (before & IPK_EVENT_WAITERS)
+		/* release: event.set */
+	} while (!atomic_compare_exchange_weak_explicit(&state->word, &before, next, memory_order_release,
+							memory_order_relaxed));
+	IPK_KILLPOINT("event.set.stored");
+	if (before & IPK_EVENT_WAITERS)
 		ipk_futex_wake(futex_of(state), UINT32_MAX, IPK_FUTEX_ANY);
 }
 
