@@ -1,11 +1,11 @@
 """Weaken each memory order of the C core in turn: a test must fail.
 
 The orders come from the sources. Each is weakened step by step (seq_cst, then acquire or release, then relaxed); the
-core is built with ThreadSanitizer, and tests/test_threads.c run. What it lets pass, the model of the sleep and wake
-protocol must refuse (explore.py: neither x86 nor ThreadSanitizer can show a lost wake-up); what both let pass must
-stand in ALLOWED with the argument why.
+core is built with ThreadSanitizer, and the threaded tests of its group are run. What they let pass, the models must
+refuse (explore.py: neither x86 nor ThreadSanitizer can show a lost wake-up); what both let pass must stand in ALLOWED
+with the argument why. A file with memory orders that is in no group is an error.
 
-usage: mutate.py [WORD ...]     only mutants whose description contains one of the words
+usage: mutate.py [-j N] [WORD ...]     only mutants whose description contains one of the words
 """
 
 from __future__ import annotations
@@ -17,31 +17,45 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple
 
-import explore
-from protocol import OPERATIONS
+from model import MODELS
+from model.machine import WEAKER
 
 NATIVE = Path(__file__).resolve().parent.parent
-SOURCES = ["spsc.c", "spsc_side.h", "spsc_copy.c", "spsc_wait.c", "segment.c", "participant.c", "identity.c"]
-HELPERS = ["tests/support.c", "tests/test_threads.c"]
+# The test of the threads -> what it is the test of.
+GROUPS = {
+    "test_threads": ["spsc.c", "spsc_side.h", "spsc_copy.c", "spsc_wait.c", "segment.c", "participant.c", "identity.c"],
+    "test_threads_event": ["event.c", "event_word.c", "event_many.c", "event_pair.c"],
+    "test_threads_sync": ["lock.c", "member.h", "member.c", "mutex.c", "sync.c"],
+    "test_threads_rwlock": [
+        "rwlock_gate.c",
+        "rwlock_gate.h",
+        "rwlock_read.c",
+        "rwlock_write.c",
+        "holders.h",
+        "holders.c",
+    ],
+    "test_threads_semaphore": ["semaphore.c", "tracked_semaphore.c"],
+    "test_threads_kinds": ["latch.c", "once.c", "barrier.c", "condition.c"],
+}
+# Files with memory orders that say nothing about other memory, or that no protocol of ours is made of.
+ELSEWHERE = {
+    "base.h": "a barrier of the compiler in a spin loop",
+    "segment.h": "one look at a counter",
+    "spin.c": "hints about speed, all relaxed",
+    "futex.c": "the user's words: sequentially consistent, whatever the user does with them",
+    "atomic.c": "the user's integers: sequentially consistent, by promise",
+    "interrupt.c": "one thread and its signal handlers",
+}
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-pthread", "-fsanitize=thread"]
 TRIES = 3  # a schedule that shows the race may not come at once
 SECONDS_PER_RUN = 60
 
-WEAKER = {
-    "load": {"seq_cst": ["acquire", "relaxed"], "acquire": ["relaxed"]},
-    "store": {"seq_cst": ["release", "relaxed"], "release": ["relaxed"]},
-    "exchange": {
-        "seq_cst": ["acq_rel", "relaxed"],
-        "acq_rel": ["acquire", "release", "relaxed"],
-        "acquire": ["relaxed"],
-        "release": ["relaxed"],
-    },
-}
-
-# Function, variable, order, weakened to -> why no test can fail.
+# Why no test can fail.
 NEW_MAPPING = (
     "attach maps the file anew, so the sanitizer sees other addresses, and whoever attaches has the descriptor through "
     "a system call after publish; the pair guards an opener that had the descriptor before (fork, then publish)"
@@ -54,12 +68,59 @@ CLOSED_BEFORE_BUSY = (
     "the release is for `closed`, an atomic too, so that there is no race to report, and x86 lets no store pass an "
     "exchange; a caller that finds the side busy and not yet closed gets -EBUSY where it should get -EBADF"
 )
-ALLOWED: dict[tuple[str, str, str, str], str] = {
-    ("take_side", "busy", "acq_rel", "acquire"): CLOSED_BEFORE_BUSY,
-    ("closed", "state", "seq_cst", "acquire"): BEHIND_THE_INDEX,
-    ("closed", "state", "seq_cst", "relaxed"): BEHIND_THE_INDEX,
-    ("ipk_segment_publish", "magic", "release", "relaxed"): NEW_MAPPING,
-    ("ipk_segment_inspect", "magic", "acquire", "relaxed"): NEW_MAPPING,
+BY_THE_KERNEL = (
+    "what a dead one did, the kernel orders: its lock dropped at the death, and we have asked for it; whoever is told "
+    "that there is an object attaches to it, in order"
+)
+FOR_PEOPLE = "a snapshot for people, of atomics: there is no race to report, and x86 keeps loads in order"
+AFTER_ASKING = (
+    "of atomics, so that there is no race to report; in the model the kernel, which was asked just before, has said "
+    "that the id has no lock, and what its process had stored until it lost its descriptors is seen by then"
+)
+MEETING = (
+    "guard, entry and gate each order what was done before the meeting: with one of them weakened, the others still do"
+)
+TICKETS = "what it orders is the ticket, by which waiters are chosen: which of them is told, not whether one is"
+IN_MEMORY = (
+    "what the dead writer stored is in memory when the kernel says that he is dead, and is the same there for all, on "
+    "x86 and AArch64; C11 alone wants it handed on"
+)
+ELDERS = "what it orders tells a reader that has waited for long from one that has just come: turns, not exclusion"
+BETWEEN_THREADS = "of atomics, so that there is no race to report; and x86 keeps stores, and loads, in order"
+BEFORE_COUNTING = (
+    "the reader counts itself after that, by an exchange that releases; C11 alone wants both to be seq_cst"
+)
+AS_SUB = "the same step as in ipk_holders_sub, which the models have"
+# File, function, variable, order -> weakened to what no test can fail, and why.
+ALLOWED: dict[tuple[str, str, str, str], tuple[tuple[str, ...], str]] = {
+    ("spsc.c", "take_side", "busy", "acq_rel"): (("acquire",), CLOSED_BEFORE_BUSY),
+    ("spsc_wait.c", "closed", "state", "seq_cst"): (("acquire", "relaxed"), BEHIND_THE_INDEX),
+    ("segment.c", "ipk_segment_publish", "magic", "release"): (("relaxed",), NEW_MAPPING),
+    ("segment.c", "ipk_segment_inspect", "magic", "acquire"): (("relaxed",), NEW_MAPPING),
+    ("sync.c", "ipk_sync_begin", "magic", "acquire"): (("relaxed",), BY_THE_KERNEL),
+    ("mutex.c", "ipk_mutex_owner", "id", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("member.c", "ipk_member_alive", "id", "acquire"): (("relaxed",), AFTER_ASKING),
+    ("holders.h", "ipk_holders_own", "slot", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("holders.c", "ipk_holders_claim", "slot", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("holders.c", "ipk_holders_claim", "slot", "release"): (("relaxed",), BETWEEN_THREADS),
+    ("holders.c", "take", "word", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("holders.c", "raise_used", "used", "seq_cst"): (("acq_rel", "relaxed"), BEFORE_COUNTING),
+    ("holders.c", "ipk_holders_drop", "word", "seq_cst"): (("acq_rel", "relaxed"), AS_SUB),
+    ("holders.c", "ipk_holders_get", "id", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("holders.c", "ipk_holders_bury_one", "word", "seq_cst"): (("acq_rel", "relaxed"), BY_THE_KERNEL),
+    ("rwlock_read.c", "ipk_rwlock_read_wait", "waiting", "release"): (("relaxed",), ELDERS),
+    ("rwlock_gate.c", "ipk_rwlock_open_for_dead", "gate", "release"): (("relaxed",), IN_MEMORY),
+    ("barrier.c", "load", "word", "acquire"): (("relaxed",), MEETING),
+    ("barrier.c", "change", "word", "acq_rel"): (("acquire", "release", "relaxed"), MEETING),
+    ("barrier.c", "gate_of", "gate", "acquire"): (("relaxed",), MEETING),
+    ("barrier.c", "finish", "gate", "release"): (("relaxed",), MEETING),
+    ("barrier.c", "claim", "word", "release"): (("relaxed",), MEETING),
+    ("barrier.c", "end", "ending", "release"): (("relaxed",), BY_THE_KERNEL),
+    ("condition.c", "change", "word", "acq_rel"): (("acquire", "release", "relaxed"), TICKETS),
+    ("condition.c", "oldest", "word", "acquire"): (("relaxed",), TICKETS),
+    ("condition.c", "notify_slot", "word", "acquire"): (("relaxed",), TICKETS),
+    ("condition.c", "sweep", "word", "acquire"): (("relaxed",), TICKETS),
+    ("condition.c", "ipk_condition_begin", "word", "release"): (("relaxed",), TICKETS),
 }
 
 
@@ -101,9 +162,21 @@ def arguments_of(text: str, at: int) -> list[tuple[int, str]]:
     raise SystemExit("a call without an end")
 
 
+def path_of(source: str) -> str:
+    """Where a file is, from native/ on."""
+    return next(path for path in (f"src/{source}", f"include/ipckit/{source}") if (NATIVE / path).exists())
+
+
+def forgotten() -> list[str]:
+    """Files with memory orders that are in no group."""
+    known = {source for sources in GROUPS.values() for source in sources} | set(ELSEWHERE)
+    files = [*NATIVE.glob("src/*.[ch]"), *NATIVE.glob("include/ipckit/*.h")]
+    return sorted(file.name for file in files if file.name not in known and "memory_order_" in file.read_text())
+
+
 def operations_of(source: str) -> list[Operation]:
     """Every memory order of the file; one that this does not understand is an error."""
-    text = (NATIVE / "src" / source).read_text()
+    text = (NATIVE / path_of(source)).read_text()
     functions = [(m.start(), m[1]) for m in re.finditer(r"^[a-z][\w \t*]*?\b(\w+)\([^;{]*\)\n\{", text, re.MULTILINE)]
     found: list[Operation] = []
     for call in re.finditer(r"\batomic_(load|store|exchange|compare_exchange|fetch)(?:_\w+)?_explicit\(", text):
@@ -124,13 +197,13 @@ def operations_of(source: str) -> list[Operation]:
     return found
 
 
-def model_name(mutant: Mutant) -> str | None:
-    """The operation's name in the model, if it is there."""
+def models_of(mutant: Mutant) -> list[tuple[str, str]]:
+    """The models that the operation is in, and its name there."""
     o = mutant.operation
-    for name, place in OPERATIONS.items():
-        if place == (o.function, o.variable, o.kind, o.order):
-            return name
-    return None
+    place = (o.source, o.function, o.variable, o.kind, o.order)
+    return [
+        (model.name, name) for model in MODELS.values() for name, other in model.operations.items() if other == place
+    ]
 
 
 class Workshop:
@@ -140,17 +213,23 @@ class Workshop:
         self.directory = directory
         self.compiler = os.environ.get("CC", "gcc")
         for name in ("include", "src", "tests"):
-            shutil.copytree(NATIVE / name, directory / name)
+            shutil.copytree(NATIVE / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         core = sorted(path.relative_to(NATIVE).as_posix() for path in (NATIVE / "src").glob("*.c"))
-        self.objects = {source: self.compile(source) for source in [*core, *HELPERS]}
+        self.core = {source: self.compile(source) for source in [*core, "tests/support.c"]}
+        self.tests = {test: self.compile(f"tests/{test}.c") for test in GROUPS}
         fixed = subprocess.run(["setarch", "-R", "true"], check=False, capture_output=True).returncode == 0
         self.prefix = ["setarch", "-R"] if fixed else []
 
-    def compile_users(self, source: str) -> None:
-        """Compile a changed source file, or all that include a changed header."""
-        users = [source] if source.endswith(".c") else [c for c in self.objects if c.startswith("src/spsc")]
-        for user in users:
-            self.compile(user)
+    def users(self, path: str) -> list[str]:
+        """A source file, or all that include a header, also by way of another one."""
+        if path.endswith(".c"):
+            return [path]
+        include = f'#include "{path.removeprefix("include/").removeprefix("src/")}"'
+        found: list[str] = []
+        for file in [*self.directory.glob("src/*.[ch]"), *self.directory.glob("include/ipckit/*.h")]:
+            if include in file.read_text():
+                found += self.users(file.relative_to(self.directory).as_posix())
+        return sorted(set(found))
 
     def compile(self, source: str) -> Path:
         """Compile one file of the copy."""
@@ -160,10 +239,11 @@ class Workshop:
         )
         return output
 
-    def survives(self) -> bool:
+    def survives(self, test: str) -> bool:
         """Link what there is, and run it."""
-        program = self.directory / "test_threads"
-        subprocess.run([self.compiler, *FLAGS, "-o", str(program), *map(str, self.objects.values())], check=True)
+        program = self.directory / test
+        objects = [*self.core.values(), self.tests[test]]
+        subprocess.run([self.compiler, *FLAGS, "-o", str(program), *map(str, objects)], check=True)
         environment = os.environ | {"TSAN_OPTIONS": "halt_on_error=1"}
         try:
             result = subprocess.run(
@@ -176,60 +256,93 @@ class Workshop:
     def try_mutant(self, mutant: Mutant) -> bool:
         """Whether the tests let the mutant pass."""
         o = mutant.operation
-        path = self.directory / "src" / o.source
+        path = self.directory / path_of(o.source)
         text = path.read_text()
         word = f"memory_order_{o.order}"
+        changed = self.users(path_of(o.source))
         path.write_text(text[: o.start] + f"memory_order_{mutant.order}" + text[o.start + len(word) :])
         try:
-            self.compile_users(f"src/{o.source}")
-            return all(self.survives() for _ in range(TRIES))
+            for user in changed:
+                self.compile(user)
+            test = next(test for test, sources in GROUPS.items() if o.source in sources)
+            return all(self.survives(test) for _ in range(TRIES))
         finally:
             path.write_text(text)
-            self.compile_users(f"src/{o.source}")
+            for user in changed:
+                self.compile(user)
 
 
-def judge(mutant: Mutant, workshop: Workshop) -> tuple[bool, str]:
-    """Whether all is well with a mutant, and what became of it."""
+def judge(mutant: Mutant, workshop: Workshop) -> tuple[str, str]:
+    """What became of a mutant, and why."""
     o = mutant.operation
     if not workshop.try_mutant(mutant):
-        return True, "killed by the threads"
-    name = model_name(mutant)
-    if name and (flaw := explore.flaw(name, mutant.order)):
-        return True, f"killed by the model: {flaw}"
-    why = ALLOWED.get((o.function, o.variable, o.order, mutant.order))
-    return (True, f"allowed: {why}") if why else (False, "SURVIVED")
+        return "killed by the threads", ""
+    for model, name in models_of(mutant):
+        if flaw := flaw_of(model, name, mutant.order):
+            return "killed by the model", flaw
+    orders, why = ALLOWED.get((o.source, o.function, o.variable, o.order), ((), ""))
+    return ("allowed", why) if mutant.order in orders else ("SURVIVED", "")
+
+
+def flaw_of(model: str, name: str, order: str) -> str | None:
+    """What the model says, asked in a process of its own."""
+    command = [sys.executable, str(NATIVE / "tests" / "explore.py"), model, f"{name}={order}"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def main() -> int:
     """Try every mutant, and say what became of each."""
     parser = argparse.ArgumentParser(description="Weaken each memory order of the C core in turn.")
+    parser.add_argument("-j", type=int, default=1, metavar="N", help="so many at a time")
     parser.add_argument("words", nargs="*", help="only mutants whose description contains one of these")
-    words = parser.parse_args().words
-    operations = [operation for source in SOURCES for operation in operations_of(source)]
+    options = parser.parse_args()
+    operations = [operation for sources in GROUPS.values() for source in sources for operation in operations_of(source)]
     mutants = [Mutant(o, weaker) for o in operations for weaker in WEAKER[o.kind].get(o.order, [])]
-    missing = {name for name, place in OPERATIONS.items()} - {model_name(m) for m in mutants}
-    if missing:
-        print("the model has operations that the sources lack:", *sorted(missing))
+    if missing := {(m.name, name) for m in MODELS.values() for name in m.operations} - {
+        found for m in mutants for found in models_of(m)
+    }:
+        print("the models have operations that the sources lack:", *sorted(missing))
         return 1
+    others = forgotten()
+    if others:
+        print("files with memory orders that nobody weakens:", *others)
     relaxed = sum(o.order == "relaxed" for o in operations)
     print(
         f"{len(operations)} memory orders, {relaxed} of them relaxed: nothing is weaker;",
         f"{len(mutants)} mutants of the others",
     )
-    bad = 0
-    with tempfile.TemporaryDirectory() as directory:
-        workshop = Workshop(Path(directory))
-        if not workshop.survives():
-            print("the tests fail without any mutation")
-            return 1
-        for mutant in mutants:
-            if words and not any(word in str(mutant) for word in words):
-                continue
-            fine, outcome = judge(mutant, workshop)
-            bad += not fine
-            print(f"{mutant}: {outcome}", flush=True)
-    print(f"{bad} mutants survived without an argument")
-    return int(bad > 0)
+    wanted = [m for m in mutants if not options.words or any(word in str(m) for word in options.words)]
+    counts = try_all(wanted, options.j)
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count))
+    return int(counts["SURVIVED"] > 0 or len(others) > 0)
+
+
+def try_all(mutants: list[Mutant], width: int) -> dict[str, int]:
+    """Try them, so many at a time; print what became of each, and count."""
+    counts = {"killed by the threads": 0, "killed by the model": 0, "allowed": 0, "SURVIVED": 0}
+    free: SimpleQueue[Workshop] = SimpleQueue()
+
+    def attempt(mutant: Mutant) -> None:
+        workshop = free.get()
+        try:
+            outcome, why = judge(mutant, workshop)
+        finally:
+            free.put(workshop)
+        counts[outcome] += 1
+        print(f"{mutant}: {outcome}{why and ': '}{why}", flush=True)
+
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(width) as pool:
+        for i in range(width):
+            (Path(directory) / str(i)).mkdir()
+            free.put(Workshop(Path(directory) / str(i)))
+        workshop = free.get()
+        for test in GROUPS:
+            if not workshop.survives(test):
+                raise SystemExit(f"{test} fails without any mutation")
+        free.put(workshop)
+        list(pool.map(attempt, mutants))
+    return counts
 
 
 if __name__ == "__main__":
