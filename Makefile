@@ -71,8 +71,12 @@ tsan: ## the C core's tests under ThreadSanitizer
 mutate: ## weaken each memory order of the C core in turn; a test must fail
 	$(MAKE) -C native mutate
 
-stress: build ## kill storms and soaks, and the whole suite again and again (REPEATS=50)
+stress: build ## kill sweeps and storms, soaks and fuzzing, and the whole suite again and again (REPEATS=50)
+	$(MAKE) -C native sweep ARGS=
+	$(MAKE) -C native sweep ARGS=every
 	$(MAKE) -C native storm
+	$(MAKE) -C native storm-sync SECONDS=600
+	$(MAKE) -C native fuzz SECONDS=600
 	$(BIN)/python -m pytest -m stress $(ARGS)
 	$(MAKE) repeat
 

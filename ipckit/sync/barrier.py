@@ -78,7 +78,7 @@ class Barrier(SyncHandle):
         Args:
             name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``. None: anonymous, for children
                 and for whoever gets its descriptor.
-            parties: how many wait for one another, 1 to 65536; a party takes 64 bytes.
+            parties: how many wait for one another, 1 to 4096; a party takes 64 bytes.
             action: called by the last party to come, before any passes; of this handle, and it travels in its pickle.
                 If it raises, the barrier is broken.
             within: memory of yours to put it into instead, zeroed, `size` bytes of it, as for `Mutex.create`.

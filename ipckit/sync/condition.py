@@ -121,7 +121,7 @@ class Condition(OnMutex):
             within: memory of yours to put it into instead, zeroed, `size` bytes of it, as for `Mutex.create`.
             offset: bytes from the beginning of *within*, a multiple of 64.
             mutex: the mutex that it is about; None: one of its own.
-            waiters: how many may wait at a time, 1 to 65536; a waiter takes 64 bytes.
+            waiters: how many may wait at a time, 1 to 4096; a waiter takes 64 bytes.
             recursive: of its own mutex: whether its owner may acquire it again.
             on_owner_death: of its own mutex, as for `Mutex.create`; "report" by default.
             mode: permission bits of the file, exactly, whatever the umask.

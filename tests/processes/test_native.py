@@ -1,7 +1,8 @@
-"""The C core's own tests, which need no Python: every kill point once, and a short storm of random kills."""
+"""The C core's own tests, which need no Python: every kill point once, short storms of kills, a little fuzzing."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,5 +35,21 @@ def test_killed_at_every_marked_point():
     assert "every survivor and every successor went on" in run("kill")
 
 
+def test_killed_after_instructions_of_some_operations_of_each_kind():
+    operations = ("atomic", "latch: count", "arrive last", "give up", "give one", "set, auto", "release", "sleep: give")
+    arguments = " ".join(map(shlex.quote, operations))
+    assert "the slowest survivor went on within" in run("sweep", f"ARGS={arguments}")
+
+
 def test_killed_at_random_moments():
     assert "inside ipk_*" in run("storm", "KILLS=100")
+
+
+def test_killed_at_random_moments_among_objects_of_all_kinds():
+    assert "inside ipk_*" in run("storm-sync", "SECONDS=4")
+
+
+def test_hostile_bytes():
+    out = run("fuzz-plain", "SECONDS=3")
+    assert "inputs in" in out
+    assert "with a peer at work" in out

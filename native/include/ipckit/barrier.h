@@ -47,7 +47,7 @@
 #include "ipckit/sync.h"
 
 /* cffi: types */
-#define IPK_BARRIER_MAX_PARTIES 65536
+#define IPK_BARRIER_MAX_PARTIES 4096
 
 /* How far one wait has come. The caller's, one for each wait. */
 struct ipk_barrier_wait {

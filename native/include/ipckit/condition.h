@@ -53,7 +53,7 @@
 #include "ipckit/sync.h"
 
 /* cffi: types */
-#define IPK_CONDITION_MAX_WAITERS 65536
+#define IPK_CONDITION_MAX_WAITERS 4096
 #define IPK_CONDITION_MUTEX 64 /* where in the object its own mutex is */
 
 /* How far one wait has come. The caller's, one for each wait. */

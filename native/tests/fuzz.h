@@ -1,0 +1,190 @@
+/* Fuzzing of what lies in shared memory: what the parts of fuzz_sync share.
+ *
+ * An input is a setting, the content of an object, and a script of calls:
+ *
+ *   | setting, 8 bytes | content | steps, 8 bytes each |
+ *
+ * While a call runs, a hostile peer acts: at each look at the clock, each sleep and each wake-up it may change a word, as
+ * the step says. In that time the clock is the input's too, so that to sleep costs nothing, and a call that takes longer
+ * than it may is one that takes longer by that clock (fuzz_world.c). With `fuzz_live` all of that is the kernel's, and
+ * the peer is a thread.
+ */
+#ifndef IPCKIT_TESTS_FUZZ_H
+#define IPCKIT_TESTS_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ipckit/home.h"
+#include "ipckit/sync.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POISONS 1
+#endif
+#endif
+#ifdef POISONS
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
+#define FUZZ_ROOM 16384 /* the largest object, and the largest file but for its header */
+#define FUZZ_SIDE 4096	/* a mutex beside the object */
+#define FUZZ_STEPS 48
+
+/* What an input is about. */
+enum fuzz_subject { FUZZ_OBJECT, FUZZ_SEGMENT, FUZZ_RING, FUZZ_SUBJECTS };
+
+struct fuzz_setting {
+	uint8_t subject;
+	uint8_t kind;	 /* to attach as */
+	uint8_t options; /* FUZZ_SPINS, FUZZ_FULL */
+	uint8_t cut;	 /* for the object: this many lines less than it takes */
+	uint16_t lines;	 /* of the object, or 16 bytes of the file: what follows the content is zero */
+	uint16_t length; /* bytes of content */
+};
+#define FUZZ_SPINS 1
+#define FUZZ_FULL 2 /* as much room as there is, however long the object is */
+
+struct fuzz_step {
+	uint8_t call;
+	uint8_t argument; /* of the call; the upper bit: through the second view */
+	uint8_t deadline;
+	uint8_t peer;	/* low 4 bits: what it does; high 4 bits: at which moment of the call, 0: before it */
+	uint16_t where; /* of the word that it changes; the upper bit: in the mutex beside */
+	uint16_t value;
+};
+_Static_assert(sizeof(struct fuzz_setting) == 8 && sizeof(struct fuzz_step) == 8, "as drawn above");
+
+struct fuzz_script {
+	const struct fuzz_setting *setting;
+	const uint8_t *content;
+	size_t length;
+	const uint8_t *steps;
+	size_t count;
+};
+
+static inline struct fuzz_step fuzz_step_of(const struct fuzz_script *script, size_t index)
+{
+	struct fuzz_step step;
+
+	memcpy(&step, script->steps + index * sizeof(step), sizeof(step));
+	return step;
+}
+
+/* What stands in an input for what differs from run to run. */
+#define FUZZ_PID UINT32_C(0x2B1D1D01)
+#define FUZZ_START UINT64_C(0x2B57A57A57A57A01)
+#define FUZZ_NAMESPACE UINT64_C(0x2B4E5BACE4E5BA01)
+#define FUZZ_DEVICE UINT64_C(0x2BDE71CEDE71CE01)
+#define FUZZ_INODE UINT64_C(0x2B140DE140DE1401)
+
+/* Ids of members: two that live, ours, and one that never was. */
+#define FUZZ_FIRST UINT32_C(0x1111111)
+#define FUZZ_SECOND UINT32_C(0x2222222)
+#define FUZZ_THIRD UINT32_C(0x3333333) /* in seeds: lived, and is dead */
+#define FUZZ_NOBODY UINT32_C(0x0DEAD01)
+
+/* --- fuzz_world.c ------------------------------------------------------------------------------------------------ */
+
+extern int fuzz_live;
+extern uint32_t fuzz_next_id; /* that the next join gets */
+
+/* Where calls may touch, and where the peer acts. */
+struct fuzz_range {
+	unsigned char *at;
+	size_t size;
+};
+extern struct fuzz_range fuzz_object, fuzz_side;
+
+/* A call begins: from here to fuzz_left the world is the step's. Returns its deadline. */
+int64_t fuzz_enter(const struct fuzz_step *step);
+
+/* The call returned rc. Ends the process if that is no answer, or came too late. slices: how many it may take beyond its
+ * deadline. */
+int64_t fuzz_left(const char *call, int64_t rc, int slices);
+
+/* How the worst of them compared: for the report. */
+void fuzz_report(void);
+
+/* Start the thread that plays the peer, for `fuzz_live`. */
+void fuzz_start_peer(void);
+
+/* --- fuzz_calls.c, fuzz_more_calls.c ------------------------------------------------------------------------------ */
+
+struct fuzz_views {
+	struct ipk_sync *view;	/* that the step is for */
+	struct ipk_sync *other; /* of the same object */
+	struct ipk_sync *mutex; /* of the condition's mutex */
+	void *place;
+	uint64_t room;
+};
+
+/* What steps leave behind for later ones: the callers' own memory. */
+void fuzz_forget(void);
+void fuzz_forget_waits(void);
+
+/* Make the call of the step. */
+void fuzz_call(uint32_t kind, const struct fuzz_views *views, const struct fuzz_step *step);
+void fuzz_call_waiting_room(uint32_t kind, const struct fuzz_views *views, const struct fuzz_step *step);
+
+#define FUZZ_CALL(step, call) FUZZ_SLOW_CALL(step, 1, call)
+#define FUZZ_SLOW_CALL(step, slices, call)           \
+	do {                                         \
+		int64_t deadline = fuzz_enter(step); \
+		(void)deadline;                      \
+		fuzz_left(#call, (int64_t)(call), slices); \
+	} while (0)
+#define FUZZ_VOID_CALL(step, call)           \
+	do {                                 \
+		fuzz_enter(step);            \
+		(call);                      \
+		fuzz_left(#call, 0, 1);      \
+	} while (0)
+
+/* --- fuzz_sync.c --------------------------------------------------------------------------------------------------- */
+
+int LLVMFuzzerInitialize(int *count, char ***words);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A member of the file that objects lie in; its memory; the same for a mutex beside. */
+extern struct ipk_member fuzz_members[3];
+extern unsigned char *fuzz_region, *fuzz_side_region;
+
+_Noreturn void fuzz_fails(const char *what);
+
+/* A new file of shared memory. */
+int fuzz_memory_file(size_t size, struct stat *st);
+
+/* Attach twice, and make the calls of the script. */
+void fuzz_run(const struct fuzz_script *script, unsigned char *place, uint64_t room, struct ipk_member *first,
+	      struct ipk_member *second);
+
+/* Make a member live, with that id. */
+void fuzz_join(struct ipk_member *member, uint32_t id);
+
+/* Put in, or take out again, what differs from run to run. */
+void fuzz_localise(unsigned char *bytes, size_t size, uint64_t device, uint64_t inode);
+void fuzz_delocalise(unsigned char *bytes, size_t size);
+
+/* --- fuzz_files.c -------------------------------------------------------------------------------------------------- */
+
+/* Where the content of an input is a whole file. */
+void fuzz_open_file(void);
+void fuzz_on_segment(const struct fuzz_script *script);
+void fuzz_on_ring(const struct fuzz_script *script);
+
+/* --- fuzz_seeds.c -------------------------------------------------------------------------------------------------- */
+
+/* Write one input for each object that we can think of into the directory; or call take for each. */
+void fuzz_write_seeds(const char *directory);
+void fuzz_make_seeds(void (*take)(const char *name, const uint8_t *data, size_t size));
+
+#endif
