@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 from ipckit._lazy import lazily
 
 if TYPE_CHECKING:
+    from ipckit.compat import multiprocessing as multiprocessing
     from ipckit.compat import shared_memory as shared_memory
+    from ipckit.compat import threading as threading
 
-_HOMES = {"shared_memory": "ipckit.compat.shared_memory"}
+_HOMES = {
+    "multiprocessing": "ipckit.compat.multiprocessing",
+    "shared_memory": "ipckit.compat.shared_memory",
+    "threading": "ipckit.compat.threading",
+}
 
-__all__ = ["shared_memory"]
+__all__ = ["multiprocessing", "shared_memory", "threading"]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
     __getattr__, __dir__ = lazily(__name__, _HOMES)

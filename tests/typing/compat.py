@@ -1,0 +1,33 @@
+"""How a user's code uses the drop-ins for locks; checked by mypy --strict, never run."""
+
+from __future__ import annotations
+
+from typing_extensions import assert_type
+
+from ipckit.compat import multiprocessing, threading
+from ipckit.compat.threading import Lock, Thread
+
+
+def locks() -> None:
+    lock = Lock()
+    assert_type(lock.acquire(blocking=True, timeout=-1), bool)
+    lock.acquire(block=True)  # type: ignore[call-arg]
+    with lock as got, multiprocessing.RLock():
+        assert_type(got, bool)
+    assert_type(multiprocessing.Lock().acquire(block=False), bool)
+    assert_type(multiprocessing.Semaphore(2).get_value(), int)
+    threading.Semaphore().release(n=2)
+
+
+def meetings() -> None:
+    condition = threading.Condition(Lock())
+    assert_type(condition.wait_for(lambda: "x", timeout=1), str)
+    assert_type(multiprocessing.Event().wait(1), bool)
+    assert_type(multiprocessing.Barrier(2, print, timeout=3.0).wait(), int)
+    threading.Condition(3)  # type: ignore[arg-type]
+
+
+def others() -> None:
+    Thread(target=locks).start()
+    assert_type(threading.get_ident(), int)
+    multiprocessing.Process(target=locks).start()
