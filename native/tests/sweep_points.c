@@ -48,6 +48,7 @@ static void operate(const struct scene *scene)
 /* point: NULL: kill it when it has completed. Returns whether the victim died at the point. */
 static int kill_at_point(const struct scene *scene, const char *point, uint64_t kills)
 {
+	int64_t again = 0; /* not before, for a victim is still seen asleep until it runs */
 	int completed;
 	pid_t pid;
 
@@ -57,9 +58,11 @@ static int kill_at_point(const struct scene *scene, const char *point, uint64_t 
 	pid = start_victim(scene, operate);
 	let_go();
 	while (!(completed = is_blocked(pid, SYS_ppoll, ANY_ADDRESS)) && !has_ended(pid)) {
-		if (scene->unblock &&
-		    (is_blocked(pid, SYS_futex, ANY_ADDRESS) || is_blocked(pid, FUTEX_WAITV, ANY_ADDRESS)))
+		if (scene->unblock && ipk_monotonic_ns() >= again &&
+		    (is_blocked(pid, SYS_futex, ANY_ADDRESS) || is_blocked(pid, FUTEX_WAITV, ANY_ADDRESS))) {
 			scene->unblock();
+			again = ipk_monotonic_ns() + 4 * IPK_SLICE_NS;
+		}
 		sched_yield();
 	}
 	if (completed) {
