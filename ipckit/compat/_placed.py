@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ipckit._native import ffi, lib
+from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit.compat._arena import Quiet, Room, room_for
 from ipckit.sync import Barrier, Condition, Event, Mutex, Semaphore
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from typing_extensions import Self
-
-    from ipckit._wait import Deadline
 
     T = TypeVar("T", bound="Placed")
 
@@ -55,24 +52,6 @@ class PlacedMutex(Placed, Mutex):
         """Make one that nobody owns."""
         options = lib.IPK_MUTEX_RECURSIVE if recursive else lib.IPK_MUTEX_ANYONE
         return _placed(cls.SIZE, lambda room: cls(cls._make(None, *room[:2], 0o600, False, options=options), "recover"))
-
-    def _acquire_slowly(self, rc: int, deadline: Deadline) -> Any:
-        with self._in_use():
-            if rc == -errno.EAGAIN:
-                view = self._view
-                taken = ffi.new("uint32_t *")  # that it is ours says nothing where its owner may wait for it
-                rc = self._waited(
-                    lambda: lib.ipk_mutex_wait_taking(view, deadline.at_ns, taken),
-                    lambda: self._undo() if taken[0] else None,
-                )
-            outcome = self._outcome(rc, "acquire")
-            if outcome is not None:
-                return outcome
-            try:
-                return self._inherited()
-            except BaseException:  # the warning is an error
-                quick.ipk_mutex_release(self._view)
-                raise
 
 
 class PlacedSemaphore(Placed, Semaphore):

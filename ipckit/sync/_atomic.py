@@ -77,17 +77,6 @@ class AtomicInteger(ObjectHandle):
 
         return cls(cls._make(name, within, offset, mode, unlink_on_close, fill=fill))
 
-    @classmethod
-    def open(cls, name: str | None = None, *, within: Any = None, offset: int = 0) -> Self:
-        """Open the integer of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, an integer of the other kind included, or another layout version.
-        """
-        return cls(cls._find(name, within, offset))
-
     def load(self) -> int:
         """The value."""
         return self._lane.load()

@@ -59,7 +59,8 @@ class Make(NamedTuple):
 class ObjectHandle(SegmentHandle):
     """A handle of an object in shared memory: in a segment of its own, or at an offset of memory of the user's.
 
-    A subclass says its `_KIND`, and calls `_make` in `create` and `_find` in `open`.
+    A subclass says its `_KIND`; if its objects differ when they are made, it has a `create` of its own, which calls
+    `_make`, and if its handles differ, an `open`, which calls `_find`.
     """
 
     __slots__ = ("_home", "_offset", "_view", "_within")
@@ -76,6 +77,43 @@ class ObjectHandle(SegmentHandle):
         self._offset = place.offset
 
     # --- making and finding -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        name: str | None = None,
+        *,
+        within: Any = None,
+        offset: int = 0,
+        mode: int = 0o600,
+        unlink_on_close: bool = False,
+    ) -> Self:
+        """Create an object in its first state, exclusively.
+
+        Args:
+            name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``. None: anonymous, for children
+                and for whoever gets its descriptor.
+            within: memory of yours to put it into instead, zeroed, as for `Mutex.create`.
+            offset: bytes from the beginning of *within*, a multiple of 64.
+            mode: permission bits of the file, exactly, whatever the umask.
+            unlink_on_close: `close` unlinks the name too, in the process that created it.
+
+        Raises:
+            AlreadyExistsError: the name is taken, or there is an object at that offset (EEXIST).
+            LimitError: /dev/shm, or memory, is full (ENOSPC, ENOMEM).
+        """
+        return cls(cls._make(name, within, offset, mode, unlink_on_close))
+
+    @classmethod
+    def open(cls, name: str | None = None, *, within: Any = None, offset: int = 0) -> Self:
+        """Open the object of that name, or at that offset of memory of yours; arguments as for `create`.
+
+        Raises:
+            NotFoundError: there is none (ENOENT).
+            AccessError: its mode forbids it (EACCES).
+            LayoutError: there is something else, or another layout version.
+        """
+        return cls(cls._find(name, within, offset))
 
     @classmethod
     def _make(
@@ -202,7 +240,7 @@ class ObjectHandle(SegmentHandle):
         where = {"within": within, "offset": offset}
         while True:  # each turn that fails means that another process made or unlinked it between our two calls
             try:
-                return cls.open(name, **where, **handles)  # type: ignore[arg-type]
+                return cls.open(name, **where, **handles)
             except NotFoundError:
                 pass
             try:
@@ -305,7 +343,7 @@ def _patiently(attempt: Callable[[], int]) -> int:
 def _reopen_within(
     cls: type[ObjectHandle], within: Any, offset: int, identity: object, how: dict[str, Any]
 ) -> ObjectHandle:
-    handle = cls.open(None, within=within, offset=offset, **how)  # type: ignore[arg-type, call-arg]
+    handle = cls.open(None, within=within, offset=offset, **how)
     if handle._identity() != identity:
         handle.close()
         raise NotFoundError(errno.ENOENT, "there is another object at that offset now", str(offset))

@@ -14,6 +14,8 @@ from ipckit.sync._object import Place, SyncHandle, failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Self
+
 OnOwnerDeath = Literal["report", "raise", "recover"]
 _POLICIES = ("report", "raise", "recover")
 AGAIN = (-errno.EAGAIN, -errno.EINTR)  # look for signals, and wait on
@@ -68,6 +70,25 @@ class OwnedHandle(SyncHandle):
     def __init__(self, place: Place, on_owner_death: OnOwnerDeath = "report") -> None:
         super().__init__(place)
         self._policy = on_owner_death
+
+    @classmethod
+    def open(
+        cls,
+        name: str | None = None,
+        *,
+        within: Any = None,
+        offset: int = 0,
+        on_owner_death: OnOwnerDeath = "report",
+    ) -> Self:
+        """Open the lock of that name, or at that offset of memory of yours; arguments as for `create`.
+
+        Raises:
+            NotFoundError: there is none (ENOENT).
+            AccessError: its mode forbids it (EACCES).
+            LayoutError: there is something else, or another layout version.
+        """
+        check_policy(on_owner_death)
+        return cls(cls._find(name, within, offset), on_owner_death)
 
     def _owner(self) -> Owner | None:
         """Who has the lock now, or None."""

@@ -83,17 +83,6 @@ class Event(SyncHandle):
         options = lib.IPK_EVENT_AUTO_RESET if auto_reset else 0
         return cls(cls._make(name, within, offset, mode, unlink_on_close, options=options))
 
-    @classmethod
-    def open(cls, name: str | None = None, *, within: Any = None, offset: int = 0) -> Self:
-        """Open the event of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, or another layout version.
-        """
-        return cls(cls._find(name, within, offset))
-
     @property
     def auto_reset(self) -> bool:
         """Whether one waiter consumes it."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, Deadline
 from ipckit.sync._event_lane import CLOSED, pair_lane_of
 from ipckit.sync._object import Place, SyncHandle, failure
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _LOW = 0  # IPK_EVENT_PAIR_LOW and _HIGH: a global is quicker than an attribute of the library
 _HIGH = 1
@@ -51,43 +48,6 @@ class EventPair(SyncHandle):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self._lane = pair_lane_of(place.view)
-
-    @classmethod
-    def create(
-        cls,
-        name: str | None = None,
-        *,
-        within: Any = None,
-        offset: int = 0,
-        mode: int = 0o600,
-        unlink_on_close: bool = False,
-    ) -> Self:
-        """Create a pair of which no side is set, exclusively.
-
-        Args:
-            name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``. None: anonymous, for children
-                and for whoever gets its descriptor.
-            within: memory of yours to put it into instead, zeroed, as for `Mutex.create`.
-            offset: bytes from the beginning of *within*, a multiple of 64.
-            mode: permission bits of the file, exactly, whatever the umask.
-            unlink_on_close: `close` unlinks the name too, in the process that created it.
-
-        Raises:
-            AlreadyExistsError: the name is taken, or there is an object at that offset (EEXIST).
-            LimitError: /dev/shm, or memory, is full (ENOSPC, ENOMEM).
-        """
-        return cls(cls._make(name, within, offset, mode, unlink_on_close))
-
-    @classmethod
-    def open(cls, name: str | None = None, *, within: Any = None, offset: int = 0) -> Self:
-        """Open the pair of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, or another layout version.
-        """
-        return cls(cls._find(name, within, offset))
 
     def set_low(self) -> None:
         """Set the low side, and wake who waits for it. Never waits."""

@@ -77,17 +77,6 @@ class Latch(SyncHandle):
 
         return cls(cls._make(name, within, offset, mode, unlink_on_close, fill=fill))
 
-    @classmethod
-    def open(cls, name: str | None = None, *, within: Any = None, offset: int = 0) -> Self:
-        """Open the latch of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, or another layout version.
-        """
-        return cls(cls._find(name, within, offset))
-
     @property
     def count(self) -> int:
         """What is left to count; 0: the gate is open."""

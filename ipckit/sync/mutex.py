@@ -9,7 +9,7 @@ from ipckit._arguments import check_acquire
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, PASSED, Deadline
-from ipckit.errors import OwnerDiedError, OwnerDiedWarning
+from ipckit.errors import OwnerDiedError
 from ipckit.sync._mutex_lane import CLOSED, lane_of
 from ipckit.sync._ownership import ACQUIRED, Acquired, OnOwnerDeath, OwnedHandle, Owner, check_policy
 
@@ -97,25 +97,6 @@ class Mutex(OwnedHandle):
         options = lib.IPK_MUTEX_RECURSIVE if recursive else 0
         return cls(cls._make(name, within, offset, mode, unlink_on_close, options=options), on_owner_death)
 
-    @classmethod
-    def open(
-        cls,
-        name: str | None = None,
-        *,
-        within: Any = None,
-        offset: int = 0,
-        on_owner_death: OnOwnerDeath = "report",
-    ) -> Self:
-        """Open the mutex of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, or another layout version.
-        """
-        check_policy(on_owner_death)
-        return cls(cls._find(name, within, offset), on_owner_death)
-
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Acquired | Literal[False]:  # noqa: FBT001, FBT002  # threading's
         """Take the mutex, waiting for it.
 
@@ -192,13 +173,19 @@ class Mutex(OwnedHandle):
         with self._in_use():
             if rc == -errno.EAGAIN:
                 view = self._view
-                rc = self._waited(lambda: lib.ipk_mutex_wait(view, deadline.at_ns), self._undo)
+                taken = ffi.new("uint32_t *")  # that it is ours says nothing where its owner may wait for it
+                rc = self._waited(
+                    lambda: lib.ipk_mutex_wait_taking(view, deadline.at_ns, taken),
+                    lambda: self._undo() if taken[0] else None,
+                )
             outcome = self._outcome(rc, "acquire")
             if outcome is not None:
                 return outcome
             try:
                 return self._inherited()
-            except OwnerDiedWarning:  # the user makes errors of warnings
+            except OwnerDiedError:
+                raise  # and it is ours
+            except BaseException:  # the user makes errors of warnings
                 quick.ipk_mutex_release(self._view)
                 raise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ipckit._native import lib
 from ipckit._native_quick import lib as quick
@@ -14,8 +14,6 @@ from ipckit.sync._ownership import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from typing_extensions import Self
 
 
 class Once(SyncHandle):
@@ -44,43 +42,6 @@ class Once(SyncHandle):
 
     SIZE: Final[int] = lib.IPK_ONCE_SIZE
     """Bytes that it takes within memory of yours, at a multiple of 64."""
-
-    @classmethod
-    def create(
-        cls,
-        name: str | None = None,
-        *,
-        within: Any = None,
-        offset: int = 0,
-        mode: int = 0o600,
-        unlink_on_close: bool = False,
-    ) -> Self:
-        """Create one that is not done, exclusively.
-
-        Args:
-            name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``. None: anonymous, for children
-                and for whoever gets its descriptor.
-            within: memory of yours to put it into instead, zeroed, as for `Mutex.create`.
-            offset: bytes from the beginning of *within*, a multiple of 64.
-            mode: permission bits of the file, exactly, whatever the umask.
-            unlink_on_close: `close` unlinks the name too, in the process that created it.
-
-        Raises:
-            AlreadyExistsError: the name is taken, or there is an object at that offset (EEXIST).
-            LimitError: /dev/shm, or memory, is full (ENOSPC, ENOMEM).
-        """
-        return cls(cls._make(name, within, offset, mode, unlink_on_close))
-
-    @classmethod
-    def open(cls, name: str | None = None, *, within: Any = None, offset: int = 0) -> Self:
-        """Open the one of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, or another layout version.
-        """
-        return cls(cls._find(name, within, offset))
 
     @property
     def done(self) -> bool:

@@ -118,25 +118,6 @@ class RWLock(OwnedHandle):
         check_places(readers, "readers")
         return cls(cls._make(name, within, offset, mode, unlink_on_close, count=readers), on_owner_death)
 
-    @classmethod
-    def open(
-        cls,
-        name: str | None = None,
-        *,
-        within: Any = None,
-        offset: int = 0,
-        on_owner_death: OnOwnerDeath = "report",
-    ) -> Self:
-        """Open the lock of that name, or at that offset of memory of yours; arguments as for `create`.
-
-        Raises:
-            NotFoundError: there is none (ENOENT).
-            AccessError: its mode forbids it (EACCES).
-            LayoutError: there is something else, or another layout version.
-        """
-        check_policy(on_owner_death)
-        return cls(cls._find(name, within, offset), on_owner_death)
-
     def reading(self) -> Turn:
         """For a ``with`` block: read. The block gets what `acquire_read` returns, after waiting for it."""
         return Turn(self, writing=False)
