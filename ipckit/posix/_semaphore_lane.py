@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ipckit._native import ffi
+from ipckit._compiled import memory_lane
 from ipckit._native_quick import lib as quick
 
 
@@ -54,8 +54,4 @@ def lane_of(sem: Any) -> Lane:
     Args:
         sem: a cffi pointer whose owner keeps the memory; the lane keeps the pointer.
     """
-    try:
-        from ipckit._lane import SemaphoreLane
-    except ImportError:
-        return CffiLane(sem)
-    return SemaphoreLane(sem, int(ffi.cast("uintptr_t", sem)))
+    return memory_lane("SemaphoreLane", sem) or CffiLane(sem)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from typing import Any, Protocol
 
+from ipckit._compiled import memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 
@@ -107,9 +108,4 @@ class CffiLane:
 
 def lane_of(ring: Any) -> Lane:
     """The fastest lane of this installation for the ring at that pointer."""
-    try:
-        from ipckit._lane import SpscLane
-    except ImportError:
-        return CffiLane(ring, quick.ipk_spsc_capacity(ring))
-    lane: Lane = SpscLane(ring, int(ffi.cast("uintptr_t", ring)))
-    return lane
+    return memory_lane("SpscLane", ring) or CffiLane(ring, quick.ipk_spsc_capacity(ring))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Protocol
 
+from ipckit._compiled import memory_lane
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit.errors import ClosedError
@@ -104,8 +105,5 @@ def lane_of(view: Any, *, signed: bool) -> Lane:
         view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
         signed: whether the integer may be negative.
     """
-    try:
-        from ipckit._lane import AtomicInt64Lane, AtomicUInt64Lane
-    except ImportError:
-        return CffiLane(view, signed=signed)
-    return (AtomicInt64Lane if signed else AtomicUInt64Lane)(view, int(ffi.cast("uintptr_t", view)))
+    kind = "AtomicInt64Lane" if signed else "AtomicUInt64Lane"
+    return memory_lane(kind, view) or CffiLane(view, signed=signed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from typing import Any, Protocol
 
+from ipckit._compiled import memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 
@@ -127,17 +128,9 @@ def lane_of(view: Any) -> Lane:
     Args:
         view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
     """
-    try:
-        from ipckit._lane import EventLane
-    except ImportError:
-        return CffiLane(view)
-    return EventLane(view, int(ffi.cast("uintptr_t", view)))
+    return memory_lane("EventLane", view) or CffiLane(view)
 
 
 def pair_lane_of(view: Any) -> PairLane:
     """The fastest lane of this installation for an event pair; *view* as for `lane_of`."""
-    try:
-        from ipckit._lane import EventPairLane
-    except ImportError:
-        return CffiPairLane(view)
-    return EventPairLane(view, int(ffi.cast("uintptr_t", view)))
+    return memory_lane("EventPairLane", view) or CffiPairLane(view)

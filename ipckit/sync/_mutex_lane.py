@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 from typing import Any, Protocol
 
-from ipckit._native import ffi
+from ipckit._compiled import memory_lane
 from ipckit._native_quick import lib as quick
 
 
 class Lane(Protocol):
-    """What a mutex asks of its lane: 0, or ``-errno``."""
+    """What a mutex, or a semaphore, asks of its lane: 0, or ``-errno``."""
 
     def take(self) -> int:
         """Take it if it is free."""
@@ -57,8 +57,4 @@ def lane_of(view: Any) -> Lane:
     Args:
         view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
     """
-    try:
-        from ipckit._lane import MutexLane
-    except ImportError:
-        return CffiLane(view)
-    return MutexLane(view, int(ffi.cast("uintptr_t", view)))
+    return memory_lane("MutexLane", view) or CffiLane(view)

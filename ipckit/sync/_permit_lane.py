@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ipckit._native import ffi
+from ipckit._compiled import memory_lane
 from ipckit._native_quick import lib as quick
 
-
-class Lane(Protocol):
-    """What a semaphore asks of its lane: 0, or ``-errno``."""
-
-    def take(self) -> int:
-        """Take a permit if there is one."""
-
-    def give(self) -> int:
-        """Give a permit."""
+if TYPE_CHECKING:
+    from ipckit.sync._mutex_lane import Lane
 
 
 class CffiLane:
@@ -50,28 +42,12 @@ class TrackedCffiLane(CffiLane):
         return rc
 
 
-class ClosedLane:
-    """The lane of a closed handle."""
-
-    __slots__ = ()
-
-    def take(self) -> int:
-        return -errno.EBADF
-
-    give = take
-
-
-CLOSED = ClosedLane()
-
-
 def lane_of(view: Any, *, tracked: bool) -> Lane:
     """The fastest lane of this installation.
 
     Args:
         view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
     """
-    try:
-        from ipckit._lane import PermitLane, TrackedPermitLane
-    except ImportError:
-        return TrackedCffiLane(view) if tracked else CffiLane(view)
-    return (TrackedPermitLane if tracked else PermitLane)(view, int(ffi.cast("uintptr_t", view)))
+    if tracked:
+        return memory_lane("TrackedPermitLane", view) or TrackedCffiLane(view)
+    return memory_lane("PermitLane", view) or CffiLane(view)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any, Protocol
 
-from ipckit._native import ffi
+from ipckit._compiled import memory_lane
 from ipckit._native_quick import lib as quick
 
 
@@ -70,8 +70,4 @@ def lane_of(view: Any) -> Lane:
     Args:
         view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
     """
-    try:
-        from ipckit._lane import RWLockLane
-    except ImportError:
-        return CffiLane(view)
-    return RWLockLane(view, int(ffi.cast("uintptr_t", view)))
+    return memory_lane("RWLockLane", view) or CffiLane(view)

@@ -11,9 +11,10 @@ from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, PASSED, Deadline
 from ipckit.errors import LayoutError, NotOwnerError
 from ipckit.sync._holders import Holder, check_places, holders_of, table_full
+from ipckit.sync._mutex_lane import CLOSED
 from ipckit.sync._object import Place, SyncHandle, failure
 from ipckit.sync._ownership import AGAIN
-from ipckit.sync._permit_lane import CLOSED, lane_of
+from ipckit.sync._permit_lane import lane_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

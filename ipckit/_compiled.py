@@ -1,0 +1,21 @@
+"""Which lanes this installation has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipckit._native import ffi
+
+
+def memory_lane(kind: str, pointer: Any) -> Any:
+    """The compiled lane of that kind for the object at *pointer*; None in an installation without the extension.
+
+    Args:
+        kind: the name of the type in `ipckit._lane`.
+        pointer: a cffi pointer whose owner keeps the memory; the lane keeps the pointer.
+    """
+    try:
+        import ipckit._lane as lanes
+    except ImportError:
+        return None
+    return getattr(lanes, kind)(pointer, int(ffi.cast("uintptr_t", pointer)))
