@@ -25,18 +25,15 @@ static struct filelock_lane *as_filelock_lane(PyObject *self)
 
 static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	long long start, length;
 	PyObject *self;
 	int fd, kind;
 
-	if (kwargs && PyDict_Size(kwargs) > 0) {
-		PyErr_SetString(PyExc_TypeError, "a lane takes no keyword arguments");
+	if (lane_refuse_keywords(kwargs) < 0)
 		return NULL;
-	}
 	if (!PyArg_ParseTuple(args, "iiLL", &fd, &kind, &start, &length))
 		return NULL;
-	self = allocate(type, 0);
+	self = lane_allocate(type);
 	if (!self)
 		return NULL;
 	as_filelock_lane(self)->fd = fd;
@@ -44,15 +41,6 @@ static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	as_filelock_lane(self)->start = (int64_t)start;
 	as_filelock_lane(self)->length = (int64_t)length;
 	return self;
-}
-
-static void lane_dealloc(PyObject *self)
-{
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
-	release(self);
-	Py_DECREF(type);
 }
 
 static int attempt(const struct filelock_lane *lane, enum wanted wanted)
@@ -107,7 +95,7 @@ static PyMethodDef lane_methods[] = {
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"FileLockLane(fd, kind, start, length): attempts at a lock on those bytes of a file."},
 	{Py_tp_new, (void *)lane_new},
-	{Py_tp_dealloc, (void *)lane_dealloc},
+	{Py_tp_dealloc, (void *)lane_free},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };

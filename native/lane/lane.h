@@ -37,6 +37,15 @@ struct memory_lane {
 PyObject *memory_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 void memory_lane_dealloc(PyObject *self);
 
+/* The beginning of tp_new: 0, or -1 with an exception set. */
+int lane_refuse_keywords(PyObject *kwargs);
+
+/* A new object of the type, zeroed; NULL with an exception set. */
+PyObject *lane_allocate(PyTypeObject *type);
+
+/* tp_dealloc of a lane that keeps no other object, and the end of that of others. */
+void lane_free(PyObject *self);
+
 /* The arguments of a call, which takes so many numbers. Returns 0, or -1 with an exception set. */
 int lane_numbers(PyObject *const *args, Py_ssize_t count, long long *numbers, Py_ssize_t wanted);
 

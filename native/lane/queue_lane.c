@@ -4,22 +4,19 @@
 
 PyObject *queue_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	PyObject *self, *message;
 	Py_ssize_t size;
 	int number;
 
-	if (kwargs && PyDict_Size(kwargs) > 0) {
-		PyErr_SetString(PyExc_TypeError, "a lane takes no keyword arguments");
+	if (lane_refuse_keywords(kwargs) < 0)
 		return NULL;
-	}
 	if (!PyArg_ParseTuple(args, "inO!", &number, &size, &PyType_Type, &message))
 		return NULL;
 	if (size < 0 || !PyType_IsSubtype((PyTypeObject *)message, &PyTuple_Type)) {
 		PyErr_SetString(PyExc_ValueError, "a queue's lane takes a number, a size in bytes and a tuple type");
 		return NULL;
 	}
-	self = allocate(type, 0);
+	self = lane_allocate(type);
 	if (!self)
 		return NULL;
 	as_queue_lane(self)->number = number;
@@ -31,12 +28,8 @@ PyObject *queue_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 void queue_lane_dealloc(PyObject *self)
 {
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
 	Py_XDECREF((PyObject *)as_queue_lane(self)->message);
-	release(self);
-	Py_DECREF(type);
+	lane_free(self);
 }
 
 PyObject *queue_lane_close(PyObject *self, PyObject *Py_UNUSED(none))

@@ -18,29 +18,17 @@ static struct set_lane *as_set_lane(PyObject *self)
 
 static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	PyObject *self;
 	int id;
 
-	if (kwargs && PyDict_Size(kwargs) > 0) {
-		PyErr_SetString(PyExc_TypeError, "a lane takes no keyword arguments");
+	if (lane_refuse_keywords(kwargs) < 0)
 		return NULL;
-	}
 	if (!PyArg_ParseTuple(args, "i", &id))
 		return NULL;
-	self = allocate(type, 0);
+	self = lane_allocate(type);
 	if (self)
 		as_set_lane(self)->id = id;
 	return self;
-}
-
-static void lane_dealloc(PyObject *self)
-{
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
-	release(self);
-	Py_DECREF(type);
 }
 
 /* Whether `number` is an int, and no bool, from `low` to `high`. */
@@ -110,7 +98,7 @@ static PyMethodDef lane_methods[] = {
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"SetLane(id): attempts at operations on a semaphore set."},
 	{Py_tp_new, (void *)lane_new},
-	{Py_tp_dealloc, (void *)lane_dealloc},
+	{Py_tp_dealloc, (void *)lane_free},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };

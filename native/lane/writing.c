@@ -22,31 +22,19 @@ static struct writing_lane *as_writing_lane(PyObject *self)
 
 static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	PyObject *self;
 	int fd, socket;
 
-	if (kwargs && PyDict_Size(kwargs) > 0) {
-		PyErr_SetString(PyExc_TypeError, "a lane takes no keyword arguments");
+	if (lane_refuse_keywords(kwargs) < 0)
 		return NULL;
-	}
 	if (!PyArg_ParseTuple(args, "ip", &fd, &socket))
 		return NULL;
-	self = allocate(type, 0);
+	self = lane_allocate(type);
 	if (!self)
 		return NULL;
 	as_writing_lane(self)->fd = fd;
 	as_writing_lane(self)->socket = socket;
 	return self;
-}
-
-static void lane_dealloc(PyObject *self)
-{
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
-	release(self);
-	Py_DECREF(type);
 }
 
 /* A socket is told not to wait. A pipe may have been made blocking by others who have its description. */
@@ -97,7 +85,7 @@ static PyMethodDef lane_methods[] = {
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"WritingLane(fd, socket): attempts to write to a pipe or a socket."},
 	{Py_tp_new, (void *)lane_new},
-	{Py_tp_dealloc, (void *)lane_dealloc},
+	{Py_tp_dealloc, (void *)lane_free},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };
