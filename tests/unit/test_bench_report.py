@@ -164,7 +164,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(spawn: Spawn) -> None:
-    html = spawn(page_of, make_report().to_json()).result()
+    html = spawn(page_of, make_report().to_json()).result(timeout=120)  # matplotlib takes its time on a busy machine
     page = _Page()
     page.feed(html)
     assert page.open == []
