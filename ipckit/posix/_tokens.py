@@ -91,17 +91,25 @@ class Tokens(Handle):
             self._post_failed()
 
     def _acquire_waiting(self, deadline: Deadline) -> bool:
-        with self._in_use():
-            while True:
-                # At a deadline that has passed this takes a token that is there, and does not wait.
-                result: int = lib.ipk_posix_sem_wait(self._sem, deadline.slice_end_ns())
-                if result == 0:
-                    return True
-                if result not in (-errno.ETIMEDOUT, -errno.EINTR):
-                    check(result, "sem_clockwait", self._describe())
-                self._check_open()
-                if deadline.expired:
-                    return False
+        sem, taken = self._sem, ffi.new("uint32_t *")
+        try:
+            with self._in_use():
+                while True:
+                    # At a deadline that has passed this takes a token that is there, and does not wait.
+                    result: int = lib.ipk_posix_sem_wait(sem, deadline.slice_end_ns(), taken)
+                    if result == 0:
+                        return True
+                    if result not in (-errno.ETIMEDOUT, -errno.EINTR):
+                        check(result, "sem_clockwait", self._describe())
+                    self._check_open()
+                    if deadline.expired:
+                        return False
+        except BaseException:
+            if taken[0]:  # a signal handler raised between the token and here
+                quick.ipk_posix_sem_post(sem)
+            raise
+        finally:
+            del sem  # a traceback keeps this frame, which must not keep the memory
 
     def _release_many(self, n: int) -> None:
         check_int(n, "n", 1, VALUE_MAX, "tokens")

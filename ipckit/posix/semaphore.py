@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 from ipckit._arguments import check_int
 from ipckit._handle import NamedHandle, new_name
 from ipckit._names import check_mode, posix_name
 from ipckit._native import ffi, lib
-from ipckit._shmfile import DIRECTORY
-from ipckit.errors import check, syscall_error
+from ipckit._shmfile import DIRECTORY, publish, reserve
+from ipckit.errors import check
 from ipckit.posix._semaphore_lane import lane_of
 from ipckit.posix._tokens import VALUE_MAX, Tokens
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+_SIZE: int = lib.ipk_posix_sem_size()
 _PREFIX = "sem."  # glibc's: the file of /name is /dev/shm/sem.name
 
 
@@ -68,18 +68,20 @@ class Semaphore(Tokens, NamedHandle):
         name = posix_name(new_name(name), prefix=_PREFIX)
         check_int(value, "value", 0, VALUE_MAX, "tokens")
         check_mode(mode)
-        # Made under a name that nobody knows, so that its mode is right when it gets its own.
-        hidden = f"/.ipckit-{secrets.token_hex(8)}"
-        sem = _opened(hidden, name, mode, value)
-        path = _path(hidden)
+        sem: Any = None
+
+        def fill(fd: int) -> None:
+            nonlocal sem
+            reserve(fd, 0, _SIZE, name)
+            sem = _mapped(fd, name)
+            check(lib.ipk_posix_sem_init(sem, value), "sem_init", name)
+
+        # sem_open(3) would give it its name before its mode, which the umask narrows.
+        fd = publish(_path(name), mode, fill, name)
         try:
-            os.chmod(path, mode)
-            found = os.stat(path)
-            os.link(path, _path(name))
-        except OSError as error:
-            raise syscall_error(error.errno or 0, "sem_open", name) from None
+            found = os.fstat(fd)
         finally:
-            os.unlink(path)
+            os.close(fd)
         return cls(name, sem, (found.st_dev, found.st_ino), unlink=unlink_on_close)
 
     @classmethod
@@ -93,7 +95,7 @@ class Semaphore(Tokens, NamedHandle):
         path = _path(posix_name(name, prefix=_PREFIX))
         before = _inode(path)
         while True:
-            sem = _opened(name, name)
+            sem = _opened(name)
             after = _inode(path)
             if before == after is not None:
                 return cls(name, sem, after)
@@ -125,13 +127,19 @@ def _inode(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _opened(name: str, subject: str, mode: int | None = None, value: int = 0) -> Any:
-    """Open *name*, or create it where *mode* is given.
+def _opened(name: str) -> Any:
+    """What sem_open(3) gives for *name*.
 
     sem_close(3) unmaps the memory. It runs when the last reference to the result goes, so never under a thread
     that is inside a call with it, not even on a Python without a GIL.
     """
     out = ffi.new("void **")
-    creating = mode is not None
-    check(lib.ipk_posix_sem_open(os.fsencode(name), creating, mode or 0, value, out), "sem_open", subject)
+    check(lib.ipk_posix_sem_open(os.fsencode(name), out), "sem_open", name)
     return ffi.gc(out[0], lib.ipk_posix_sem_close)
+
+
+def _mapped(fd: int, name: str) -> Any:
+    """The semaphore's file in memory; unmapped as `_opened` says of sem_close(3)."""
+    out = ffi.new("void **")
+    check(lib.ipk_posix_sem_map(fd, out), "mmap", name)
+    return ffi.gc(out[0], lib.ipk_posix_sem_unmap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -13,11 +14,10 @@ import pytest
 from ipckit import EventFd
 from ipckit.errors import NotFoundError
 from ipckit.posix import Semaphore, SharedMemory, UnnamedSemaphore, unnamed_semaphore
-from ipckit.posix import semaphore as posix_semaphore
 from ipckit.sysv import SemaphoreSet, sem
 from ipckit.testing import pause
 from tests.contract.tools import Background
-from tests.primitives.standstill import HERE, around_call, before_event
+from tests.primitives.standstill import HERE, around_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,19 +43,41 @@ def memory() -> Iterator[SharedMemory]:
 # --- named ------------------------------------------------------------------------------------------------------------
 
 
-def create_and_stop(event: str, name: str) -> None:
-    posix_semaphore.secrets = SimpleNamespace(token_hex=lambda _: f"test-{os.getpid()}")  # type: ignore[assignment]
-    before_event(event)
+def create_and_stop(module: str, call: str, after: bool, name: str) -> None:
+    around_call(sys.modules[module], call, after=after)
     Semaphore.create(name, value=3, mode=0o640)
 
 
-@pytest.mark.parametrize(("event", "named"), [("os.chmod", False), ("os.link", False), ("os.remove", True)])
-def test_a_creator_that_is_killed_leaves_a_whole_semaphore_or_none(event: str, named: bool, spawn: Spawn) -> None:
+def file_of(child: Child) -> int:
+    """The inode number of the file in /dev/shm that it has open."""
+    found = [f"/proc/{child.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{child.pid}/fd")]
+    (one,) = (path for path in found if os.readlink(path).startswith("/dev/shm/"))
+    return os.stat(one).st_ino
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "after"),
+    [
+        ("ipckit.posix.semaphore", "reserve", False),
+        ("ipckit.posix.semaphore", "_mapped", False),
+        ("ipckit.posix.semaphore", "check", True),
+        ("os", "fchmod", False),
+        ("os", "link", False),
+        ("os", "link", True),
+    ],
+)
+def test_a_creator_that_is_killed_leaves_a_whole_semaphore_or_none(
+    module: str, call: str, after: bool, spawn: Spawn
+) -> None:
     name = f"/ipckit-test-killed-{os.getpid()}"
-    creator = spawn(create_and_stop, event, name)
-    killed_there(creator)
-    os.unlink(f"/dev/shm/sem..ipckit-test-{creator.pid}")  # is left behind, and in nobody's way
-    assert os.path.exists(f"/dev/shm/sem.{name[1:]}") == named
+    path = f"/dev/shm/sem.{name[1:]}"
+    creator = spawn(create_and_stop, module, call, after, name)
+    creator.wait_reached(HERE)
+    inode = file_of(creator)
+    creator.kill()
+    assert creator.join() == KILLED
+    there = [path] if (call, after) == ("link", True) else []
+    assert [entry.path for entry in os.scandir("/dev/shm") if entry.inode() == inode] == there
     with closing(Semaphore.open_or_create(name, value=3, mode=0o640)) as semaphore:
         assert semaphore.value == 3
         assert os.stat(f"/dev/shm/sem.{name[1:]}").st_mode & 0o777 == 0o640

@@ -17,13 +17,15 @@ from ipckit._native import ffi, lib
 from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, NotFoundError, SyscallError
 from ipckit.posix import Semaphore
 from ipckit.testing import pause, reached, wait_blocked
+from tests.contract.tools import when_main_thread_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
 NOBODY = 65534
+TAKEN = ffi.new("uint32_t *")  # for the C core to note that it took a token
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
@@ -123,7 +125,7 @@ def test_a_free_token_is_taken_whatever_the_deadline(semaphore: Semaphore) -> No
     assert semaphore.acquire(timeout=float("inf"))
     assert semaphore.acquire(timeout=1e300)
     assert semaphore.acquire(timeout=3)
-    assert lib.ipk_posix_sem_wait(semaphore._sem, 0) == -110
+    assert lib.ipk_posix_sem_wait(semaphore._sem, 0, TAKEN) == -110
 
 
 @pytest.mark.parametrize("bad", [-1, -0.001, float("nan"), float("-inf")])
@@ -154,8 +156,8 @@ def test_no_timeout_without_blocking(semaphore: Semaphore) -> None:
 def test_the_deadline_is_on_the_monotonic_clock(semaphore: Semaphore) -> None:
     # A deadline near the boot is long past on the monotonic clock; one at today's date is years ahead of it.
     start = time.monotonic_ns()
-    assert lib.ipk_posix_sem_wait(semaphore._sem, 1) == -110
-    assert lib.ipk_posix_sem_wait(semaphore._sem, start + 30_000_000) == -110
+    assert lib.ipk_posix_sem_wait(semaphore._sem, 1, TAKEN) == -110
+    assert lib.ipk_posix_sem_wait(semaphore._sem, start + 30_000_000, TAKEN) == -110
     assert time.monotonic_ns() >= start + 30_000_000
 
 
@@ -283,6 +285,33 @@ def test_a_handler_that_raises_ends_the_wait(semaphore: Semaphore, spawn: Spawn,
     assert peer.result() == expected
     semaphore.release()
     assert semaphore.try_acquire()
+
+
+@pytest.mark.parametrize(
+    "take",
+    [Semaphore.acquire, lambda semaphore: semaphore.acquire(timeout=30), Semaphore.__enter__],
+    ids=["acquire", "timed", "with"],
+)
+def test_a_handler_that_raises_when_the_token_has_come_takes_none(
+    semaphore: Semaphore, take: Callable[[Semaphore], object]
+) -> None:
+    """The signal goes to another thread: it does not end the wait, and its handler runs when that has its token."""
+
+    def signal_and_release() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        semaphore.release()
+
+    before = signal.signal(signal.SIGUSR1, raise_handler_error)
+    try:
+        for _ in range(3):
+            releasing = when_main_thread_blocks(("futex",), signal_and_release)
+            with pytest.raises(HandlerError):
+                take(semaphore)
+            releasing.join()
+            assert semaphore.value == 1
+            assert semaphore.try_acquire()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_close_ends_a_wait_in_another_thread(semaphore: Semaphore) -> None:
@@ -436,7 +465,7 @@ def test_the_core_refuses_a_closed_semaphore() -> None:
         lib.ipk_posix_sem_close,
     ):
         assert function(ffi.NULL) == -9
-    assert lib.ipk_posix_sem_wait(ffi.NULL, 0) == -9
+    assert lib.ipk_posix_sem_wait(ffi.NULL, 0, TAKEN) == -9
 
 
 def test_repr(semaphore: Semaphore) -> None:
