@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from ipckit.sysv._member import SemaphoreMember as SemaphoreMember
     from ipckit.sysv._message import Message as Message
     from ipckit.sysv._message import QueueStatus as QueueStatus
+    from ipckit.sysv._sem_control import SetStatus as SetStatus
     from ipckit.sysv.key import ftok as ftok
     from ipckit.sysv.msg import MessageQueue as MessageQueue
     from ipckit.sysv.sem import SemaphoreSet as SemaphoreSet
-    from ipckit.sysv.sem import SetStatus as SetStatus
     from ipckit.sysv.shm import SegmentStatus as SegmentStatus
     from ipckit.sysv.shm import SharedMemory as SharedMemory
 
@@ -26,7 +26,7 @@ _HOMES = {
     "SegmentStatus": "ipckit.sysv.shm",
     "SemaphoreMember": "ipckit.sysv._member",
     "SemaphoreSet": "ipckit.sysv.sem",
-    "SetStatus": "ipckit.sysv.sem",
+    "SetStatus": "ipckit.sysv._sem_control",
     "SharedMemory": "ipckit.sysv.shm",
     "ftok": "ipckit.sysv.key",
 }

@@ -9,6 +9,7 @@ are 0 does not tell a new set from one whose tokens are all taken.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,9 +45,30 @@ def start(number: int, values: Sequence[int], subject: str, *, known: bool) -> N
     if not known:
         _give(number, values, subject)
         return
-    with _turn(f"{DIRECTORY}/ipckit-sysv.start.{number}", subject):
+    with _turn(_lock_file(number), subject):
         if not is_started(number):
             _give(number, values, subject)
+
+
+def forget(number: int) -> None:
+    """Take away the lock file of a set that is gone: somebody was killed with it, unless it is in use."""
+    path = _lock_file(number)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(fd)):
+            os.unlink(path)
+    except OSError:  # whoever has it takes it away; or it is another user's
+        pass
+    finally:
+        os.close(fd)
+
+
+def _lock_file(number: int) -> str:
+    return f"{DIRECTORY}/ipckit-sysv.start.{number}"
 
 
 @contextmanager

@@ -1,24 +1,23 @@
-"""System V semaphore sets: sysvipc(7), semget(2), semop(2), semctl(2)."""
+"""System V semaphore sets: sysvipc(7), semget(2), semop(2)."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ipckit import interrupt
-from ipckit._arguments import check_int, check_timeout
+from ipckit._arguments import check_timeout
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._retry import pause
 from ipckit._wait import Deadline
 from ipckit.errors import AlreadyExistsError, NotFoundError, syscall_error
-from ipckit.sysv._handle import SysvHandle
 from ipckit.sysv._kind import READ, WRITE, Facts, Kind
 from ipckit.sysv._member import SemaphoreMember
-from ipckit.sysv._owner import set_owner
-from ipckit.sysv._sem_start import is_started, start
-from ipckit.sysv._set_lane import NOT_PLAIN, VALUE_MAX, Pairs, lane_of, last_index, most, packed, too_many
+from ipckit.sysv._sem_control import ControlledSet, first_values
+from ipckit.sysv._sem_start import forget, is_started, start
+from ipckit.sysv._set_lane import NOT_PLAIN, VALUE_MAX, Pairs, lane_of, most, packed, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,25 +26,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 1.0  # seconds that `open` gives a creator between its semget and its first semop
 _EAGAIN, _ETIMEDOUT = -errno.EAGAIN, -errno.ETIMEDOUT
-
-
-class SetStatus(NamedTuple):
-    """What semctl(2) IPC_STAT tells. Times are whole seconds since 1970, 0 for never."""
-
-    key: int
-    """-2**31 to 2**31 - 1; 0 if it is private."""
-    uid: int
-    gid: int
-    creator_uid: int
-    creator_gid: int
-    mode: int
-    """Permission bits."""
-    size: int
-    """Semaphores in the set."""
-    last_op_time: int
-    """Of `op`; never 0 in a set that is complete."""
-    change_time: int
-    """When it was made, or a value or the mode was set."""
 
 
 def _get(key: int, mode: int) -> int:
@@ -59,7 +39,14 @@ def _stat(number: int) -> Facts | int:
     return result or Facts(status.key, status.creator_uid, 0)
 
 
-class SemaphoreSet(SysvHandle):
+def _remove(number: int) -> int:
+    result = quick.ipk_sysv_sem_remove(number)
+    if result == 0:
+        forget(number)
+    return result
+
+
+class SemaphoreSet(ControlledSet):
     """Several semaphores, of 0 to 32767 tokens each, on which one operation takes and gives at once, or not at all.
 
     The kernel orders the operations of all threads and processes; whoever waits longest is not promised to be first.
@@ -74,18 +61,13 @@ class SemaphoreSet(SysvHandle):
     (False, (0, 0, 0))
     """
 
-    __slots__ = ("_lane", "_size")
+    __slots__ = ("_lane",)
 
-    _kind = Kind("sem", _get, _stat, quick.ipk_sysv_sem_remove, change_tells=False)
+    _kind = Kind("sem", _get, _stat, _remove, change_tells=False)
 
     def __init__(self, number: int, facts: Facts, name: str | None, *, remove_on_close: bool = False) -> None:
         super().__init__(number, facts, name, remove_on_close=remove_on_close)
         self._lane = lane_of(number)
-        status = ffi.new("struct ipk_sysv_sem_status *")
-        if quick.ipk_sysv_sem_stat(number, status):
-            self._size: int | None = None  # unknown: there is no right to read, or the set is gone
-        else:
-            self._size = status.size
 
     @classmethod
     def create(
@@ -111,7 +93,7 @@ class SemaphoreSet(SysvHandle):
             AlreadyExistsError: *key* is taken (EEXIST).
             LimitError: there are too many sets, or semaphores in all of them: sysctl kernel.sem (ENOSPC).
         """
-        initial = _first_values(size, values)
+        initial = first_values(size, values)
         check_mode(mode)
         found = cls._kind.create(key, lambda numeric: lib.ipk_sysv_sem_get(numeric, size, 1, mode))
         made = cls(*found, remove_on_close=remove_on_close)
@@ -167,7 +149,7 @@ class SemaphoreSet(SysvHandle):
             ValueError: the set that is there has another size.
             BusyError: its maker was stopped just before it gave the values (EBUSY).
         """
-        initial = _first_values(size, values)
+        initial = first_values(size, values)
         while True:  # each turn that fails means that another process made or removed it between our two calls
             try:
                 found = cls.open(key, started=False)
@@ -194,13 +176,6 @@ class SemaphoreSet(SysvHandle):
         """Let go of the set in this process; remove it only if `create` was told ``remove_on_close``."""
         self._lane.close()  # at once, and not only after the last wait has left
         super().close()
-
-    @property
-    def size(self) -> int:
-        """Semaphores in the set; they are numbered from 0."""
-        if self._size is None:
-            self._size = self.stat().size
-        return self._size
 
     def op(self, ops: Iterable[tuple[int, int]], *, undo: bool = False, timeout: float | None = None) -> None:
         """Do all of *ops* as one, in their order, waiting until that is possible: semtimedop(2).
@@ -239,73 +214,6 @@ class SemaphoreSet(SysvHandle):
         self._check_index(index)
         return SemaphoreMember(self, index, undo)
 
-    def values(self) -> tuple[int, ...]:
-        """The tokens of all, at one moment: GETALL."""
-        into = ffi.new("uint16_t[]", self.size)
-        self._checked(quick.ipk_sysv_sem_values(self._id, into), "semctl")
-        return tuple(into)
-
-    def set_values(self, values: Sequence[int]) -> None:
-        """Set the tokens of all, as one: SETALL. What processes had to undo is forgotten.
-
-        Args:
-            values: `size` numbers from 0 to 32767.
-        """
-        self._check_open()
-        data = ffi.new("uint16_t[]", list(_first_values(self.size, values)))
-        self._checked(quick.ipk_sysv_sem_set_values(self._id, data), "semctl")
-
-    def value(self, index: int) -> int:
-        """The tokens of one: GETVAL."""
-        return self._ask(index, lib.IPK_SYSV_SEM_VALUE)
-
-    def set_value(self, index: int, value: int) -> None:
-        """Set the tokens of one: SETVAL. What processes had to undo on it is forgotten."""
-        self._check_index(index)
-        check_int(value, "value", 0, VALUE_MAX, "tokens")
-        self._checked(quick.ipk_sysv_sem_set_value(self._id, index, value), "semctl")
-
-    def last_pid(self, index: int) -> int:
-        """The process that last changed it, 0 for none: GETPID."""
-        return self._ask(index, lib.IPK_SYSV_SEM_PID)
-
-    def waiting(self, index: int) -> int:
-        """How many threads wait to take from it: GETNCNT. One that waits on several is counted at one of them."""
-        return self._ask(index, lib.IPK_SYSV_SEM_WAITING)
-
-    def waiting_for_zero(self, index: int) -> int:
-        """How many threads wait until it has none: GETZCNT."""
-        return self._ask(index, lib.IPK_SYSV_SEM_WAITING_ZERO)
-
-    def stat(self) -> SetStatus:
-        """Owner, mode, size and times, all of one moment: semctl(2) IPC_STAT.
-
-        Raises:
-            AccessError: it takes the right to read (EACCES).
-            RemovedError: the set was removed (EIDRM).
-        """
-        status = ffi.new("struct ipk_sysv_sem_status *")
-        self._checked(quick.ipk_sysv_sem_stat(self._id, status), "semctl")
-        return SetStatus(*ffi.unpack(ffi.cast("int64_t *", status), len(SetStatus._fields)))
-
-    def set(self, *, mode: int | None = None, uid: int | None = None, gid: int | None = None) -> None:
-        """Change the mode, owner or group of the set, and leave what is None: semctl(2) IPC_SET.
-
-        Not atomic with another process that does the same.
-
-        Args:
-            mode: permission bits.
-            uid: the new owner; the creator keeps an owner's rights.
-            gid: the new group.
-
-        Raises:
-            AccessError: only owner, creator and CAP_SYS_ADMIN may (EPERM).
-        """
-        status = ffi.new("struct ipk_sysv_sem_status *")
-        self._checked(quick.ipk_sysv_sem_stat(self._id, status), "semctl")
-        set_owner(status, mode, uid, gid)
-        self._checked(quick.ipk_sysv_sem_set(self._id, status), "semctl")
-
     def _done(self, result: int, pairs: Pairs, undo: bool, deadline: Deadline | None) -> bool:  # noqa: FBT001
         """Do after all what a first try, with this result, did not; False if that was not possible in time."""
         self._check_open()
@@ -330,25 +238,3 @@ class SemaphoreSet(SysvHandle):
             remedy = f"a semaphore has at most {VALUE_MAX}, and a process at most that to undo"
             raise self._failure(result, "semop", remedy)
         raise self._failure(result, "semop")
-
-    def _ask(self, index: int, what: int) -> int:
-        self._check_index(index)
-        return self._checked(quick.ipk_sysv_sem_ask(self._id, index, what), "semctl")
-
-    def _check_index(self, index: int) -> None:
-        self._check_open()
-        check_int(index, "index", 0, last_index(self._size), "of a semaphore in the set")
-
-    def _checked(self, result: int, call: str) -> int:
-        if result < 0:
-            raise self._failure(result, call)
-        return result
-
-
-def _first_values(size: int, values: Sequence[int] | None) -> tuple[int, ...]:
-    check_int(size, "size", 1, most().semmsl, "semaphores; sysctl kernel.sem")
-    if values is None:
-        return (0,) * size
-    if len(values) != size:
-        raise ValueError(f"values must be {size} numbers, one for each semaphore, not {len(values)}")
-    return tuple(check_int(value, "values", 0, VALUE_MAX, "tokens") for value in values)

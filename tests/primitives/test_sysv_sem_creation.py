@@ -21,6 +21,8 @@ from ipckit.testing import pause
 from tests.contract.tools import Background, in_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ipckit.testing import Spawn
 
 NOBODY = 65534
@@ -221,6 +223,44 @@ def test_a_member_travels_with_its_set(spawn: Spawn) -> None:
         assert other.try_acquire()
         assert member.value == 0
         other._set.close()
+
+
+def complete(name: str) -> None:
+    with SemaphoreSet.open_or_create(name, size=2, values=[4, 5]) as whole:
+        assert not lock_file(whole.id).exists()
+        whole.remove()
+
+
+def remove_half(name: str) -> None:
+    with SemaphoreSet.open(name, started=False) as half:
+        half.remove()
+
+
+@pytest.mark.parametrize("end", [complete, remove_half, SemaphoreSet.remove_key])
+def test_the_lock_file_of_a_killed_creator_goes_with_the_set(end: Callable[[str], None], spawn: Spawn) -> None:
+    name = f"/ipckit-test-locked-{os.getpid()}"
+    creator = spawn(create_and_finish, name)
+    creator.wait_reached("here")
+    with SemaphoreSet.open(name, started=False) as half:
+        left = lock_file(half.id)
+    creator.kill()
+    assert creator.join() == -signal.SIGKILL
+    assert left.exists()
+    end(name)
+    assert not left.exists()
+
+
+def test_the_lock_file_of_a_living_creator_is_not_taken_away(spawn: Spawn) -> None:
+    name = f"/ipckit-test-living-{os.getpid()}"
+    creator = spawn(create_and_finish, name)
+    creator.wait_reached("here")
+    with SemaphoreSet.open(name, started=False) as half:
+        left = lock_file(half.id)
+        half.remove()
+    assert left.exists()
+    creator.kill()
+    creator.join()
+    left.unlink()
 
 
 def test_a_lock_file_that_was_left_does_not_matter() -> None:
