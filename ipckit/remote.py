@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
 from ipckit._handle import FdHandle
+from ipckit._native import ffi, lib
+from ipckit._native_quick import lib as quick
 from ipckit.errors import check, syscall_error
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ __all__ = ["ProcessMemory", "address_of"]
 _ADDRESS_MAX = (1 << 64) - 1
 _SIZE_MAX = (1 << 63) - 1
 _SPANS = 1024  # IOV_MAX
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
@@ -61,10 +64,8 @@ class ProcessMemory(FdHandle):
             ValueError: *pid* is below 1, or a thread's that is not its process's first.
             UnsupportedError: this kernel lacks pidfd_open(2) (before Linux 5.3), or process_vm_readv(2) (ENOSYS).
         """
-        from ipckit._native_quick import lib
-
         check_int(pid, "pid", 1, (1 << 31) - 1, "a process")
-        fd = lib.ipk_pidfd_open(pid)
+        fd = quick.ipk_pidfd_open(pid)
         if fd in {-errno.EINVAL, -errno.ENOENT}:
             raise ValueError(f"pid must be that of a process, and {pid} is that of a thread of one")
         check(fd, "pidfd_open", f"process {pid}")
@@ -91,9 +92,9 @@ class ProcessMemory(FdHandle):
             NoProcessError: the process has ended (ESRCH).
             AccessError: this process may not trace it (EPERM).
         """
-        buffer = bytearray(_checked(address, size))
-        self.readinto(address, buffer)
-        return bytes(buffer)
+        buffer = _uncleared("char[]", _checked(address, size))
+        self._copy("process_vm_readv", lib.ipk_remote_read, buffer, address, size)
+        return bytes(ffi.buffer(buffer))
 
     def readinto(self, address: int, buffer: Buffer) -> int:
         """Copy from *address* into *buffer*, all of it; return its length.
@@ -102,13 +103,12 @@ class ProcessMemory(FdHandle):
             TypeError: *buffer* is read-only.
             SyscallError, NoProcessError, AccessError: as `read`; the first `completed` bytes have been copied.
         """
-        from ipckit._native import ffi, lib
-
         with memoryview(buffer).cast("B") as view:
             if view.readonly:
                 raise TypeError(f"buffer must be one that can be written, not {type(buffer).__name__}")
-            local = ffi.from_buffer(view, require_writable=True)
-            return self._transfer("process_vm_readv", lib.ipk_remote_read, local, [(address, view.nbytes)])
+            with ffi.from_buffer(view, require_writable=True) as local:
+                size = _checked(address, view.nbytes)
+                return self._copy("process_vm_readv", lib.ipk_remote_read, local, address, size)
 
     def readv(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Copy several pieces, with one system call for each 1024 of them.
@@ -119,11 +119,10 @@ class ProcessMemory(FdHandle):
         Raises:
             SyscallError, NoProcessError, AccessError: as `read`; `completed` counts the bytes of all pieces.
         """
-        from ipckit._native import ffi, lib
-
         ends = list(accumulate((_checked(address, size) for address, size in spans), initial=0))
         buffer = bytearray(ends[-1])
-        self._transfer("process_vm_readv", lib.ipk_remote_read, ffi.from_buffer(buffer), spans)
+        with ffi.from_buffer(buffer) as local:
+            self._transfer("process_vm_readv", lib.ipk_remote_read, local, spans)
         return [bytes(memoryview(buffer)[start:end]) for start, end in pairwise(ends)]
 
     def write(self, address: int, data: Buffer) -> int:
@@ -134,7 +133,9 @@ class ProcessMemory(FdHandle):
             NoProcessError: the process has ended (ESRCH).
             AccessError: this process may not trace it (EPERM).
         """
-        return self.writev([(address, data)])
+        with ffi.from_buffer(data) as local:
+            size = _checked(address, len(local))
+            return self._copy("process_vm_writev", lib.ipk_remote_write, local, address, size)
 
     def writev(self, pieces: Sequence[tuple[int, Buffer]]) -> int:
         """Copy several pieces, with one system call for each 1024 of them, in order.
@@ -148,24 +149,29 @@ class ProcessMemory(FdHandle):
         Raises:
             SyscallError, NoProcessError, AccessError: as `write`; `completed` counts the bytes of all pieces.
         """
-        from ipckit._native import ffi, lib
+        views = [memoryview(piece).cast("B") for _, piece in pieces]
+        spans = [(address, view.nbytes) for (address, _), view in zip(pieces, views, strict=True)]
+        with ffi.from_buffer(b"".join(views)) as local:
+            return self._transfer("process_vm_writev", lib.ipk_remote_write, local, spans)
 
-        if len(pieces) == 1:
-            data: Any = memoryview(pieces[0][1]).cast("B")
-            spans = [(pieces[0][0], data.nbytes)]
-        else:
-            views = [memoryview(piece).cast("B") for _, piece in pieces]
-            spans = [(address, view.nbytes) for (address, _), view in zip(pieces, views, strict=True)]
-            data = b"".join(views)
-        return self._transfer("process_vm_writev", lib.ipk_remote_write, ffi.from_buffer(data), spans)
+    def _copy(self, syscall: str, call: Callable[..., int], local: Any, address: int, size: int) -> int:
+        """Copy one piece, which as a rule takes one call."""
+        with self._in_use():
+            span = ffi.new("struct ipk_remote_span *", (address, size))
+            done: int = call(self._pid, self._fd, local, span, 1)
+        return size if done == size else self._transfer(syscall, call, local, [(address, size)], max(done, 0))
 
-    def _transfer(self, syscall: str, call: Callable[..., int], local: Any, spans: Iterable[tuple[int, int]]) -> int:
-        """Go on until all *spans* are done; where the kernel stops in the middle, ask it again from there for why."""
-        from ipckit._native import ffi
+    def _transfer(
+        self, syscall: str, call: Callable[..., int], local: Any, spans: Iterable[tuple[int, int]], done: int = 0
+    ) -> int:
+        """Go on until all *spans* are done; where the kernel stops in the middle, ask it again from there for why.
 
-        done = 0
-        with local, self._in_use():
+        Args:
+            done: so many bytes are done already.
+        """
+        with self._in_use():
             left = [(address, size) for address, size in spans if _checked(address, size)][::-1]
+            _drop(left, done)
             while left:
                 batch = left[: -_SPANS - 1 : -1]
                 rc = call(self._pid, self._fd, local + done, ffi.new("struct ipk_remote_span[]", batch), len(batch))
@@ -197,8 +203,6 @@ def address_of(buffer: Buffer) -> int:
 
     The address is good for as long as the buffer lives and keeps its size.
     """
-    from ipckit._native import ffi
-
     with ffi.from_buffer(buffer) as start:
         return int(ffi.cast("uintptr_t", start))
 
