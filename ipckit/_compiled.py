@@ -18,4 +18,9 @@ def memory_lane(kind: str, pointer: Any) -> Any:
         import ipckit._lane as lanes
     except ImportError:
         return None
-    return getattr(lanes, kind)(pointer, int(ffi.cast("uintptr_t", pointer)))
+    return getattr(lanes, kind)(pointer, address_of(pointer))
+
+
+def address_of(pointer: Any) -> int:
+    """What a cffi pointer points to, as a lane takes it."""
+    return int(ffi.cast("uintptr_t", pointer))

@@ -95,7 +95,7 @@ class Conditional(Shared):
     def notify(self, n: int = 1) -> None:
         """Wake the *n* that have waited longest, or fewer if fewer wait."""
         try:
-            self._handle._notify(min(max(n, 0), _ALL))
+            self._handle.notify(min(max(n, 0), _ALL))
         except NotOwnerError:
             raise self._UNHELD("cannot notify on un-acquired lock") from None
 

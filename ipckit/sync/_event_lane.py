@@ -20,6 +20,9 @@ class Lane(Protocol):
     def set(self) -> int:
         """Set it; 0."""
 
+    def clear(self) -> int:
+        """Make it not set; 0."""
+
     def is_set(self) -> int:
         """1 or 0."""
 
@@ -53,6 +56,10 @@ class CffiLane:
 
     def set(self) -> int:
         rc: int = quick.ipk_event_set(self._view)
+        return rc
+
+    def clear(self) -> int:
+        rc: int = quick.ipk_event_clear(self._view)
         return rc
 
     def is_set(self) -> int:
@@ -111,7 +118,7 @@ class ClosedLane:
     def set(self, _side: int = 0, /) -> int:
         return -errno.EBADF
 
-    is_set = take = set
+    clear = is_set = take = set
 
     def wait(self, _which: int, _deadline_ns: int, /) -> int:
         return -errno.EBADF

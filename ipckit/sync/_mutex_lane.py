@@ -1,4 +1,8 @@
-"""A mutex taken or given back at once: the compiled fast lane where it is there, the same on cffi where it is not."""
+"""A mutex taken, waited for and given back: the compiled fast lane where it is there, the same on cffi where not.
+
+A deadline is absolute, in nanoseconds of CLOCK_MONOTONIC. A wait releases the GIL; when it ends because the lane was
+closed, or by an exception of a signal handler, nothing is taken.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import errno
 from typing import Any, Protocol
 
 from ipckit._compiled import memory_lane
+from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 
 
@@ -19,13 +24,24 @@ class Lane(Protocol):
         """Give it back."""
 
 
+class WaitingLane(Lane, Protocol):
+    """What a mutex asks of it besides."""
+
+    def wait(self, deadline_ns: int, /) -> int:
+        """Wait for it; -EBADF: the lane was closed meanwhile."""
+
+    def close(self) -> None:
+        """End the waits: nobody gets it through this lane by waiting any more."""
+
+
 class CffiLane:
     """The lane for an installation without the extension: a pair takes twice as long; otherwise the same."""
 
-    __slots__ = ("_view",)
+    __slots__ = ("_closed", "_view")
 
     def __init__(self, view: Any) -> None:
         self._view = view  # keeps its memory while a call is inside
+        self._closed = False
 
     def take(self) -> int:
         rc: int = quick.ipk_mutex_try(self._view)
@@ -34,6 +50,27 @@ class CffiLane:
     def give(self) -> int:
         rc: int = quick.ipk_mutex_release(self._view)
         return rc
+
+    def wait(self, deadline_ns: int, /) -> int:
+        taken = ffi.new("uint32_t *")
+        try:
+            rc = -errno.EAGAIN
+            while rc in {-errno.EAGAIN, -errno.EINTR} and not self._closed:
+                rc = lib.ipk_mutex_wait_taking(self._view, deadline_ns, taken)
+            if not self._closed:
+                return rc
+        except BaseException:  # of a signal handler
+            self._undo(taken)
+            raise
+        self._undo(taken)
+        return -errno.EBADF
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _undo(self, taken: Any) -> None:
+        if taken[0]:
+            quick.ipk_mutex_undo(self._view)
 
 
 class ClosedLane:
@@ -47,11 +84,17 @@ class ClosedLane:
     def give(self) -> int:
         return -errno.EBADF
 
+    def wait(self, _deadline_ns: int, /) -> int:
+        return -errno.EBADF
+
+    def close(self) -> None:
+        """It is."""
+
 
 CLOSED = ClosedLane()
 
 
-def lane_of(view: Any) -> Lane:
+def lane_of(view: Any) -> WaitingLane:
     """The fastest lane of this installation.
 
     Args:

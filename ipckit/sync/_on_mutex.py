@@ -10,7 +10,7 @@ from ipckit._segment import open_segment
 from ipckit.errors import AccessError
 from ipckit.sync._inspected import inspected
 from ipckit.sync._object import Place, SyncHandle
-from ipckit.sync._ownership import check_policy
+from ipckit.sync._ownership import ACQUIRED, check_policy
 from ipckit.sync.mutex import Mutex
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class OnMutex(SyncHandle):
     def __enter__(self) -> Acquired:  # type: ignore[override]  # a lock gives its result
         if self._closed:
             self._check_open()
-        return self._mutex.__enter__()
+        if not (rc := self._mutex._lane.take()):  # as the mutex does it, without its frame
+            return ACQUIRED
+        return self._mutex._enter_slowly(rc)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -107,6 +109,8 @@ def check_arguments(mutex: Mutex | None, on_owner_death: OnOwnerDeath | None) ->
     """Refuse what is no mutex, and two policies for one."""
     if mutex is not None and not isinstance(mutex, Mutex):
         raise TypeError(f"mutex must be a Mutex of ipckit.sync, or None for one of its own, not {type(mutex).__name__}")
+    if mutex is not None and mutex.priority_inheritance:
+        raise ValueError("mutex must be one without priority_inheritance: the kernel cannot move who waits over to it")
     if mutex is not None and on_owner_death is not None:
         raise ValueError("on_owner_death is for a mutex of the condition's own: the given one has its policy")
     if on_owner_death is not None:

@@ -124,7 +124,7 @@ class OwnedHandle(SyncHandle):
             raise self._refused(rc, call)
         return None
 
-    def _heir(self, call: str, give_back: str, recover: Callable[[Any], object]) -> Acquired:
+    def _heir(self, call: str, give_back: str, recover: Callable[[Any], object], level: int = 5) -> Acquired:
         """What `acquire` returns or raises where the last owner died, as our policy says.
 
         Called by a method of the class's own, which is called by one that `acquire` calls: so the warning is about
@@ -133,6 +133,7 @@ class OwnedHandle(SyncHandle):
         Args:
             give_back: what to call after an OwnerDiedError.
             recover: says that all is consistent.
+            level: of the frames above, this one included, which is that of whoever acquires.
         """
         if self._policy == "raise":
             remedy = f"the {self._WHAT} is yours: {give_back}"
@@ -140,7 +141,7 @@ class OwnedHandle(SyncHandle):
         if self._policy == "recover":
             recover(self._view)
             text = f"the owner of {self!r} died with it; what it protects may be half-changed"
-            warnings.warn(text, OwnerDiedWarning, stacklevel=5)
+            warnings.warn(text, OwnerDiedWarning, stacklevel=level)
         return INHERITED
 
     def _refused(self, rc: int, call: str) -> Exception:

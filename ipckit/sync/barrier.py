@@ -6,11 +6,12 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
-from ipckit._native import ffi, lib
+from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, Deadline
 from ipckit.errors import BrokenBarrierError
 from ipckit.sync._inspected import inspected
+from ipckit.sync._meeting_lane import ACT, CLOSED, Wait, barrier_lane_of, new_wait
 from ipckit.sync._object import Place, SyncHandle, failure
 from ipckit.sync._ownership import AGAIN
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Self
-
-_LATER = (0, -errno.EAGAIN)  # what ipk_barrier_arrive says where others are missing, or the guard is taken,
-_ACT = 2  # and where the last one has to act
 
 
 class Barrier(SyncHandle):
@@ -42,7 +40,7 @@ class Barrier(SyncHandle):
     (0, 0)
     """
 
-    __slots__ = ("_action", "_parties", "_spares")
+    __slots__ = ("_action", "_lane", "_parties", "_spares")
 
     _KIND = lib.IPK_SYNC_BARRIER
     _OPTIONS = frozenset({"action"})
@@ -51,7 +49,8 @@ class Barrier(SyncHandle):
     def __init__(self, place: Place, action: Callable[[], object] | None = None) -> None:
         super().__init__(place)
         self._action = action
-        self._spares: list[Any] = []
+        self._lane = barrier_lane_of(place.view)
+        self._spares: list[Wait] = []
         self._parties: int = inspected(place).count
 
     @staticmethod
@@ -143,13 +142,17 @@ class Barrier(SyncHandle):
         self._users.append(self._here)  # as `with self._in_use():` does, for a fifth of its time
         try:
             self._check_open()
-            wait = self._spare()
             try:
-                rc = self._waited(wait, deadline)
+                wait = self._spares.pop()
+            except IndexError:
+                wait = self._new_wait()
+            try:
+                rc = self._lane.arrive(wait.address, deadline.at_ns)
+                if rc < 0 or rc == ACT:
+                    rc = self._further(rc, wait, deadline)
             except BaseException:
-                quick.ipk_barrier_leave(self._view, wait)
+                quick.ipk_barrier_leave(self._view, wait.struct)
                 raise
-            index: int = wait.index
             self._spares.append(wait)
         finally:
             self._users.pop()
@@ -157,7 +160,7 @@ class Barrier(SyncHandle):
                 self._release_unless_used()
         if rc < 0:
             raise self._refused(rc)
-        return index
+        return rc
 
     def reset(self) -> None:
         """Make the barrier whole and empty; whoever waits gets BrokenBarrierError. Nobody is missed any more."""
@@ -167,31 +170,29 @@ class Barrier(SyncHandle):
         """Break the barrier: whoever waits gets BrokenBarrierError, and whoever comes, until `reset`."""
         self._end(reset=False)
 
-    def _spare(self) -> Any:
-        """What one wait needs; to make it new takes as long as the rest of a wait that need not sleep."""
-        try:
-            return self._spares.pop()
-        except IndexError:
-            wait = ffi.new("struct ipk_barrier_wait *")
-            wait.acts = self._action is not None
-            return wait
+    def _new_wait(self) -> Wait:
+        """What one wait needs; to make it takes as long as the rest of a wait that need not sleep."""
+        wait = new_wait("ipk_barrier_wait")
+        wait.struct.acts = self._action is not None
+        return wait
 
-    def _waited(self, wait: Any, deadline: Deadline) -> int:
-        view = self._view
-        rc: int = quick.ipk_barrier_arrive(view, wait)
-        if rc in _LATER:
-            rc = self._blocked(wait, deadline)
-        if rc == _ACT:
-            assert self._action is not None
-            self._action()
-            rc = quick.ipk_barrier_release(view, wait)
-            if rc == -errno.EAGAIN:
-                rc = self._blocked(wait, FOREVER)
-        return rc
+    def _further(self, rc: int, wait: Wait, deadline: Deadline) -> int:
+        """Wait on after a slice, and act if we are the last."""
+        rc = self._waited(rc, wait, deadline)
+        if rc != ACT:
+            return rc
+        assert self._action is not None
+        self._action()
+        rc = quick.ipk_barrier_release(self._view, wait.struct)
+        if rc == -errno.EAGAIN:
+            rc = self._waited(rc, wait, FOREVER)
+        index: int = wait.struct.index
+        return rc if rc < 0 else index
 
-    def _blocked(self, wait: Any, deadline: Deadline) -> int:
-        while (rc := lib.ipk_barrier_wait(self._view, wait, deadline.at_ns)) in AGAIN:
+    def _waited(self, rc: int, wait: Wait, deadline: Deadline) -> int:
+        while rc in AGAIN:
             self._check_open()
+            rc = self._lane.wait(wait.address, deadline.at_ns)
         return rc
 
     def _end(self, *, reset: bool) -> None:
@@ -214,6 +215,7 @@ class Barrier(SyncHandle):
 
     def _release(self) -> None:
         quick.ipk_barrier_forget(self._view)
+        self._lane = CLOSED
         super()._release()
 
     def _how(self) -> dict[str, Any]:

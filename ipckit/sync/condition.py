@@ -11,6 +11,7 @@ from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, PASSED, Deadline
 from ipckit.errors import NotOwnerError, check, syscall_error
 from ipckit.sync._inspected import inspected
+from ipckit.sync._meeting_lane import CLOSED, Wait, condition_lane_of, new_wait
 from ipckit.sync._object import failure
 from ipckit.sync._on_mutex import OnMutex, check_arguments
 from ipckit.sync._ownership import AGAIN
@@ -82,14 +83,15 @@ class Condition(OnMutex):
     >>> condition.close()
     """
 
-    __slots__ = ("_spares", "_waiters")
+    __slots__ = ("_lane", "_spares", "_waiters")
 
     _KIND = lib.IPK_SYNC_CONDITION
     _WHAT = "condition"
 
     def __init__(self, place: Place, mutex: Mutex | None = None, on_owner_death: OnOwnerDeath | None = None) -> None:
         super().__init__(place, mutex, on_owner_death)
-        self._spares: list[Any] = []
+        self._lane = condition_lane_of(place.view, self._mutex._opened())
+        self._spares: list[Wait] = []
         self._waiters: int = inspected(place).count
 
     @staticmethod
@@ -226,75 +228,79 @@ class Condition(OnMutex):
         """
         if n != 1:
             check_int(n, "n", 0, _MOST, "waiters to notify")
-        return self._notify(n)
+        given = self._lane.notify(n)
+        if given < 0:
+            raise self._refused(given, "notify")
+        return given
 
     def notify_all(self) -> int:
         """Wake all who wait; they get the mutex one after the other. Returns how many there are."""
-        return self._notify(_MOST)
+        return self.notify(_MOST)
 
     def _sleep(self, deadline: Deadline) -> Waited | Literal[False]:
         if deadline is PASSED:
             self._check_owner("wait")
             return False
-        mutex, here = self._mutex, self._here
+        mutex, here, at_ns = self._mutex, self._here, deadline.at_ns
         self._users.append(here)  # as `with self._in_use(), mutex._in_use():` does, for a fifth of its time
         mutex._users.append(here)
         try:
             self._check_both()
-            try:  # to make one takes as long as all else of a wait that need not sleep
+            # to make one takes as long as all else of a wait that need not sleep
+            try:
                 wait = self._spares.pop()
             except IndexError:
-                wait = ffi.new("struct ipk_condition_wait *")
-            rc = self._waited(wait, deadline)
-            notified = wait.notified
-            self._spares.append(wait)
+                wait = new_wait("ipk_condition_wait")
+            try:
+                if (rc := self._lane.wait(wait.address, at_ns)) < 0:
+                    rc = self._further(rc, wait, at_ns)
+                self._check_both()
+            except BaseException:
+                self._give_up(wait.struct)
+                raise
+            notified = rc == 1 or bool(rc and wait.struct.notified)
+            if rc >= 0:  # it came to its end
+                self._spares.append(wait)
         finally:
             self._users.pop()
             mutex._users.pop()
-            if mutex._closed:
-                mutex._release_unless_used()
-            if self._closed:
-                self._release_unless_used()
-        if rc == 0:
+            if self._closed or mutex._closed:
+                self._release_closed()
+        if rc >= 0:
             return _NOTIFIED if notified else False
         if rc != -errno.EOWNERDEAD:
             raise mutex._refused(rc, "acquire")
         mutex._inherited()
-        return Waited(notified=bool(notified), owner_died=True)
+        return Waited(notified=notified, owner_died=True)
 
-    def _waited(self, wait: Any, deadline: Deadline) -> int:
-        view, mutex = self._view, self._mutex._view
-        try:
-            if rc := quick.ipk_condition_begin(view, mutex, wait):
-                raise self._refused(rc, "wait")
-            while (rc := lib.ipk_condition_wait(view, mutex, wait, deadline.at_ns)) in AGAIN:
-                self._check_both()
+    def _further(self, rc: int, wait: Wait, at_ns: int) -> int:
+        """Wait on after a slice."""
+        if wait.struct.phase == lib.IPK_CONDITION_OUTSIDE and rc != -errno.EOWNERDEAD:
+            raise self._refused(rc, "wait")  # it has not begun
+        while rc in AGAIN:
             self._check_both()
-        except BaseException:
-            # Here, too, with the mutex: unless it was closed, or another exception comes while we wait for it.
-            quick.ipk_condition_leave(view, wait)
-            while wait.phase == lib.IPK_CONDITION_LEFT and not self._mutex.closed:
-                rc = lib.ipk_condition_wait(view, mutex, wait, 0)
-                if rc == -errno.EOWNERDEAD and self._mutex._policy == "recover":
-                    quick.ipk_mutex_consistent(mutex)
-                if rc not in AGAIN:
-                    break
-            raise
+            rc = self._lane.wait(wait.address, at_ns)
         return rc
+
+    def _give_up(self, wait: Any) -> None:
+        """End a wait by an exception: here, too, with the mutex, unless it was closed, or another exception comes."""
+        view, mutex = self._view, self._mutex._view
+        quick.ipk_condition_leave(view, wait)
+        while wait.phase == lib.IPK_CONDITION_LEFT and not self._mutex.closed:
+            if lib.ipk_condition_wait(view, mutex, wait, 0) not in AGAIN:
+                break
+        if self._mutex._policy == "recover":
+            quick.ipk_mutex_consistent(mutex)  # nothing, unless it is ours, and its last owner died
+
+    def _release_closed(self) -> None:
+        for handle in (self._mutex, self):
+            if handle._closed:
+                handle._release_unless_used()
 
     def _check_both(self) -> None:
         if self._closed or self._mutex._closed:
             self._check_open()
             self._mutex._check_open()
-
-    def _notify(self, n: int) -> int:
-        view, mutex = self._view, self._mutex._view
-        if view is None or mutex is None:
-            self._check_both()
-        given: int = quick.ipk_condition_notify(view, mutex, n)
-        if given < 0:
-            raise self._refused(given, "notify")
-        return given
 
     def _check_owner(self, call: str) -> None:
         self._opened()
@@ -302,9 +308,14 @@ class Condition(OnMutex):
             raise self._refused(-errno.EPERM, call)
 
     def _refused(self, rc: int, call: str) -> Exception:
+        self._check_both()
         if rc == -errno.EPERM:
             return NotOwnerError(f"cannot {call} at {self!r}: this thread does not hold its mutex")
         if rc == -errno.ENOSPC:
             remedy = f"{self._waiters} wait already: create it with more waiters"
             return syscall_error(errno.ENOSPC, call, self._describe(), remedy=remedy)
         return failure(rc, call, self._describe())
+
+    def _release(self) -> None:
+        self._lane = CLOSED
+        super()._release()

@@ -95,7 +95,8 @@ class Event(SyncHandle):
 
     def clear(self) -> None:
         """Make it not set. Never waits."""
-        quick.ipk_event_clear(self._opened())
+        if self._lane.clear():
+            self._check_open()
 
     def is_set(self) -> bool:
         """Whether it is set now; consumes nothing."""
@@ -119,7 +120,8 @@ class Event(SyncHandle):
             if not self._lane.take():
                 return True
             at_ns = Deadline.after(timeout).at_ns  # the clock is read only now: nothing has waited yet
-        rc = self._lane.wait(0, at_ns)
+        if not (rc := self._lane.wait(0, at_ns)):
+            return True
         while rc > 0:  # a slice is over
             self._check_open()
             rc = self._lane.wait(rc, at_ns)

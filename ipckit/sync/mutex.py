@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ipckit._arguments import check_acquire
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._wait import FOREVER, PASSED, Deadline
-from ipckit.errors import OwnerDiedError
+from ipckit._wait import NEVER_NS, PASSED, Deadline
+from ipckit.errors import LayoutError, OwnerDiedError, syscall_error
 from ipckit.sync._mutex_lane import CLOSED, lane_of
 from ipckit.sync._ownership import ACQUIRED, Acquired, OnOwnerDeath, OwnedHandle, Owner, check_policy
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ipckit.sync._object import Place
+
+_BUSY = -errno.EAGAIN
 
 
 class Mutex(OwnedHandle):
@@ -36,6 +38,12 @@ class Mutex(OwnedHandle):
     To acquire what one has already is a DeadlockError, unless the mutex is recursive. Who waits longest is not promised
     to be served first. Waiting spins for about as long as a wake-up takes, if the owner runs on another CPU, and then
     sleeps in futex(2).
+
+    With ``priority_inheritance=True`` the kernel lets the owner run with the priority of whoever waits for it, so that
+    no process of a priority in between holds up both (futex(2), FUTEX_LOCK_PI). It believes what the memory says: use
+    such a mutex only among processes that trust each other, of one pid namespace, and not for a `Condition`. Who waits
+    for it does not spin; a thread that ends while it owns has died; and owners that wait for each other are told:
+    DeadlockError.
 
     Threads: safe to share; the owner is a thread. A thread that ends while it owns goes on owning: the process lives.
     fork(2): the child has the handle, and owns nothing. `close` of the handle through which it was acquired, and
@@ -61,6 +69,7 @@ class Mutex(OwnedHandle):
     """Bytes that a mutex takes within memory of yours, at a multiple of 64."""
 
     def __init__(self, place: Place, on_owner_death: OnOwnerDeath = "report") -> None:
+        _check_inheritance(place)
         super().__init__(place, on_owner_death)
         self._lane = lane_of(place.view)
 
@@ -72,6 +81,7 @@ class Mutex(OwnedHandle):
         within: Any = None,
         offset: int = 0,
         recursive: bool = False,
+        priority_inheritance: bool = False,
         on_owner_death: OnOwnerDeath = "report",
         mode: int = 0o600,
         unlink_on_close: bool = False,
@@ -85,6 +95,7 @@ class Mutex(OwnedHandle):
                 `posix.SharedMemory`. It stays mapped as long as the handle is open.
             offset: bytes from the beginning of *within*, a multiple of 64.
             recursive: whether its owner may acquire it again, and releases it as often.
+            priority_inheritance: whether its owner runs with the priority of whoever waits for it.
             on_owner_death: see above; of this handle, not of the mutex.
             mode: permission bits of the file, exactly, whatever the umask. To acquire takes the right to write.
             unlink_on_close: `close` unlinks the name too, in the process that created it.
@@ -92,10 +103,16 @@ class Mutex(OwnedHandle):
         Raises:
             AlreadyExistsError: the name is taken, or there is an object at that offset (EEXIST).
             LimitError: /dev/shm, or memory, is full (ENOSPC, ENOMEM).
+            UnsupportedError: this kernel has no priority inheritance (ENOSYS).
         """
         check_policy(on_owner_death)
         options = lib.IPK_MUTEX_RECURSIVE if recursive else 0
-        return cls(cls._make(name, within, offset, mode, unlink_on_close, options=options), on_owner_death)
+        if not priority_inheritance:
+            return cls(cls._make(name, within, offset, mode, unlink_on_close, options=options), on_owner_death)
+        options |= lib.IPK_MUTEX_INHERITS
+        _format_inheriting(ffi.new("char[]", cls.SIZE))  # before there is anything to clean up
+        fill = _format_inheriting
+        return cls(cls._make(name, within, offset, mode, unlink_on_close, options=options, fill=fill), on_owner_death)
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Acquired | Literal[False]:  # noqa: FBT001, FBT002  # threading's
         """Take the mutex, waiting for it.
@@ -108,18 +125,23 @@ class Mutex(OwnedHandle):
             Something true that says whether the last owner died; False if it was not to be had in that time.
 
         Raises:
-            DeadlockError: this thread has it already (EDEADLK).
+            DeadlockError: this thread has it already, or its owner, whose priority would be raised, waits for this
+                thread (EDEADLK).
             OwnerDiedError: the last owner died, and `on_owner_death` says "raise"; the mutex is ours (EOWNERDEAD).
             NotRecoverableError: an owner died, and nobody put right what it left (ENOTRECOVERABLE).
             ValueError: a timeout was given with ``blocking=False``.
         """
         if timeout is not None:
             check_acquire(blocking, timeout)
-        rc = self._lane.take()
-        if not rc:
+        lane = self._lane
+        if not (rc := lane.take()):
             return ACQUIRED
-        # The clock is read only now: nothing has waited yet.
-        return self._acquire_slowly(rc, Deadline.after(timeout) if blocking else PASSED)
+        if rc == _BUSY:
+            # The clock is read only now: nothing has waited yet. What follows a wake-up is short.
+            deadline = Deadline.after(timeout) if blocking else PASSED
+            if not (rc := lane.wait(deadline.at_ns)):
+                return ACQUIRED
+        return self._taken_or_not(rc, 5)
 
     def try_acquire(self) -> Acquired | Literal[False]:
         """Take the mutex if it is free now, or its owner dead: ``acquire(timeout=0)``."""
@@ -144,6 +166,11 @@ class Mutex(OwnedHandle):
         if rc := quick.ipk_mutex_consistent(self._opened()):
             raise self._refused(rc, "mark_consistent")
 
+    @property
+    def priority_inheritance(self) -> bool:
+        """Whether its owner runs with the priority of whoever waits for it."""
+        return bool(quick.ipk_mutex_pi_inherits(self._opened()))
+
     def locked(self) -> bool:
         """Whether somebody holds it now, alive or dead."""
         return self.owner() is not None
@@ -155,13 +182,7 @@ class Mutex(OwnedHandle):
     def __enter__(self) -> Acquired:  # type: ignore[override]  # a lock gives its result
         if not (rc := self._lane.take()):
             return ACQUIRED
-        try:
-            got = self._acquire_slowly(rc, FOREVER)
-        except OwnerDiedError:
-            self.release()
-            raise
-        assert got
-        return got
+        return self._enter_slowly(rc)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -169,38 +190,69 @@ class Mutex(OwnedHandle):
         if rc := self._lane.give():
             raise self._refused(rc, "release")
 
+    def _enter_slowly(self, rc: int) -> Acquired:
+        if rc == _BUSY and not (rc := self._lane.wait(NEVER_NS)):
+            return ACQUIRED
+        try:
+            got = self._taken_or_not(rc, 6)
+        except OwnerDiedError:
+            self.release()
+            raise
+        assert got
+        return got
+
     def _acquire_slowly(self, rc: int, deadline: Deadline) -> Acquired | Literal[False]:
+        if rc == _BUSY and not (rc := self._lane.wait(deadline.at_ns)):
+            return ACQUIRED
+        return self._taken_or_not(rc, 6)
+
+    def _taken_or_not(self, rc: int, level: int) -> Acquired | Literal[False]:
+        """What it means that the core did not simply give it to us; *level* as `_heir` has it."""
         with self._in_use():
-            if rc == -errno.EAGAIN:
-                view = self._view
-                taken = ffi.new("uint32_t *")  # that it is ours says nothing where its owner may wait for it
-                rc = self._waited(
-                    lambda: lib.ipk_mutex_wait_taking(view, deadline.at_ns, taken),
-                    lambda: self._undo() if taken[0] else None,
-                )
             outcome = self._outcome(rc, "acquire")
             if outcome is not None:
                 return outcome
             try:
-                return self._inherited()
+                return self._inherited(level)
             except OwnerDiedError:
                 raise  # and it is ours
             except BaseException:  # the user makes errors of warnings
                 quick.ipk_mutex_release(self._view)
                 raise
 
-    def _inherited(self) -> Acquired:
-        return self._heir("acquire", "mark_consistent(), release()", quick.ipk_mutex_consistent)
+    def _inherited(self, level: int = 5) -> Acquired:
+        return self._heir("acquire", "mark_consistent(), release()", quick.ipk_mutex_consistent, level)
 
-    def _undo(self) -> None:
-        """Give back what a wait got before an exception of a signal handler ended it."""
-        found = ffi.new("struct ipk_mutex_owner *")
-        view = self._view
-        if quick.ipk_mutex_mine(view):
-            quick.ipk_mutex_owner(view, found)
-            quick.ipk_mutex_abandon(view) if found.word & lib.IPK_LOCK_DIED else quick.ipk_mutex_release(view)
+    def _refused(self, rc: int, call: str) -> Exception:
+        if rc == -errno.EDEADLK and not quick.ipk_mutex_mine(self._opened()):
+            remedy = "its owner waits for this thread, perhaps through others: acquire mutexes in one order everywhere"
+            return syscall_error(errno.EDEADLK, call, self._describe(), remedy=remedy)
+        return super()._refused(rc, call)
 
     def _release(self) -> None:
+        lane, self._lane = self._lane, CLOSED
+        lane.close()
         quick.ipk_mutex_abandon(self._view)
-        self._lane = CLOSED
         super()._release()
+
+
+def _format_inheriting(memory: Any) -> None:
+    if rc := quick.ipk_mutex_pi_format(memory):
+        raise _no_inheritance(rc)
+
+
+def _check_inheritance(place: Place) -> None:
+    """Refuse a mutex whose owner inherits, where the kernel cannot do that, or means other threads by its word."""
+    rc = quick.ipk_mutex_pi_check(place.view)
+    if rc == -errno.EXDEV:
+        raise LayoutError(
+            "this mutex with priority inheritance names its owner by a thread id of another pid namespace: "
+            "open it in the namespace in which it was made, or create it without priority_inheritance"
+        )
+    if rc:
+        raise _no_inheritance(rc)
+
+
+def _no_inheritance(rc: int) -> Exception:
+    remedy = "this kernel has no priority inheritance" if rc == -errno.ENOSYS else None
+    return syscall_error(-rc, "futex", remedy=remedy)

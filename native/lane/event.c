@@ -1,4 +1,4 @@
-/* An event that is set, looked at, or waited for in one call. */
+/* An event that is set, cleared, looked at, or waited for in one call. */
 #include "lane.h"
 
 #include "ipckit/event.h"
@@ -7,6 +7,12 @@
 static PyObject *lane_set(PyObject *self, PyObject *Py_UNUSED(none))
 {
 	return PyLong_FromLong(ipk_event_set(lane_address(self)));
+}
+
+/* clear() -> 0 */
+static PyObject *lane_clear(PyObject *self, PyObject *Py_UNUSED(none))
+{
+	return PyLong_FromLong(ipk_event_clear(lane_address(self)));
 }
 
 /* is_set() -> 1 or 0 */
@@ -46,6 +52,7 @@ static PyObject *lane_wait(PyObject *self, PyObject *const *args, Py_ssize_t cou
 
 static PyMethodDef lane_methods[] = {
 	{"set", lane_set, METH_NOARGS, NULL},
+	{"clear", lane_clear, METH_NOARGS, NULL},
 	{"is_set", lane_is_set, METH_NOARGS, NULL},
 	{"take", lane_take, METH_NOARGS, NULL},
 	{"wait", (PyCFunction)(void (*)(void))lane_wait, METH_FASTCALL, NULL},

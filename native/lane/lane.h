@@ -15,6 +15,8 @@ extern PyType_Spec event_lane_spec;
 extern PyType_Spec event_pair_lane_spec;
 extern PyType_Spec atomic_int64_lane_spec;
 extern PyType_Spec atomic_uint64_lane_spec;
+extern PyType_Spec barrier_lane_spec;
+extern PyType_Spec condition_lane_spec;
 extern PyType_Spec filelock_lane_spec;
 extern PyType_Spec mqueue_lane_spec;
 extern PyType_Spec mutex_lane_spec;

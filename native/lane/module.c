@@ -4,6 +4,8 @@ static const struct {
 	const char *name;
 	PyType_Spec *spec;
 } lanes[] = {
+	{"BarrierLane", &barrier_lane_spec},
+	{"ConditionLane", &condition_lane_spec},
 	{"EventLane", &event_lane_spec},
 	{"EventPairLane", &event_pair_lane_spec},
 	{"AtomicInt64Lane", &atomic_int64_lane_spec},

@@ -13,6 +13,7 @@
 #define LOOKS_PER_CLOCK 64 /* the clock costs as much as a few looks */
 #define PAUSE_NS 1000000   /* until those of the last generation have looked */
 #define NOBODY UINT32_MAX  /* instead of an entry */
+#define AT_ONCE INT64_MIN  /* instead of a deadline */
 
 enum state { FREE, ARRIVED, RELEASED, BROKEN, PAST, GONE };
 enum ending { GOES_ON, ENDS_RELEASED, ENDS_BROKEN, ENDS_RESET };
@@ -124,16 +125,19 @@ static void repair(struct ipk_sync *view)
 	ipk_lock_consistent(&barrier->guard);
 }
 
-/* Enter the guard. blocking: wait for it, for a slice. Returns 0, -EAGAIN, -errno as ipk_member_join. */
-static int enter(struct ipk_sync *view, bool blocking)
+/* Enter the guard; wait for it, for a slice or until the deadline, unless that is AT_ONCE. Returns 0; -EAGAIN, also when the time is
+ * up; -errno as ipk_member_join. */
+static int enter(struct ipk_sync *view, int64_t deadline_ns)
 {
 	struct ipk_lock_shm *guard = &barrier_of(view)->guard;
 	int rc = ipk_lock_guard(guard, view->member);
 
-	if (rc == -EAGAIN && blocking)
+	if (rc == -EAGAIN && deadline_ns != AT_ONCE)
 		rc = ipk_lock_recover(guard, view->member); /* whoever takes so long is dead, or does not run */
-	if (rc == -EAGAIN && blocking)
-		rc = ipk_lock_wait(guard, view->member, &view->spin, IPK_NEVER);
+	if (rc == -EAGAIN && deadline_ns != AT_ONCE)
+		rc = ipk_lock_wait(guard, view->member, &view->spin, deadline_ns);
+	if (rc == -ETIMEDOUT)
+		return -EAGAIN;
 	if (rc != -EOWNERDEAD)
 		return rc;
 	repair(view);
@@ -242,7 +246,7 @@ static int arrive(struct ipk_sync *view, struct ipk_barrier_wait *wait, uint32_t
 	return outcome(view, wait) == 0 ? 1 : -ECANCELED;
 }
 
-static int arrive_guarded(struct ipk_sync *view, struct ipk_barrier_wait *wait, bool blocking)
+static int arrive_guarded(struct ipk_sync *view, struct ipk_barrier_wait *wait, int64_t deadline_ns)
 {
 	uint32_t was = 0;
 	int rc;
@@ -250,7 +254,7 @@ static int arrive_guarded(struct ipk_sync *view, struct ipk_barrier_wait *wait, 
 	/* relaxed: a look; to be told so at once */
 	if (atomic_load_explicit(&barrier_of(view)->gate, memory_order_relaxed) & BROKEN_GATE)
 		return -ECANCELED;
-	rc = enter(view, blocking);
+	rc = enter(view, deadline_ns);
 	if (rc < 0)
 		return rc;
 	rc = arrive(view, wait, &was);
@@ -261,13 +265,13 @@ static int arrive_guarded(struct ipk_sync *view, struct ipk_barrier_wait *wait, 
 int ipk_barrier_arrive(struct ipk_sync *view, struct ipk_barrier_wait *wait)
 {
 	wait->phase = IPK_BARRIER_OUTSIDE;
-	return arrive_guarded(view, wait, false);
+	return arrive_guarded(view, wait, AT_ONCE);
 }
 
-static int release(struct ipk_sync *view, struct ipk_barrier_wait *wait, bool blocking)
+static int release(struct ipk_sync *view, struct ipk_barrier_wait *wait, int64_t deadline_ns)
 {
 	uint32_t was = 0;
-	int rc = enter(view, blocking);
+	int rc = enter(view, deadline_ns);
 
 	if (rc < 0)
 		return rc;
@@ -284,7 +288,7 @@ int ipk_barrier_release(struct ipk_sync *view, struct ipk_barrier_wait *wait)
 {
 	if (wait->phase == IPK_BARRIER_ACTING)
 		wait->phase = IPK_BARRIER_ACTED;
-	return wait->phase == IPK_BARRIER_ACTED ? release(view, wait, false) : -ECANCELED;
+	return wait->phase == IPK_BARRIER_ACTED ? release(view, wait, AT_ONCE) : -ECANCELED;
 }
 
 /* We have given up, and somebody is in the guard who does not run: the others see for themselves that we are gone. */
@@ -302,10 +306,10 @@ static int go(struct ipk_sync *view, struct ipk_barrier_wait *wait)
 }
 
 /* Break the generation that we wait in, or for, unless it is over. Returns as outcome; -ETIMEDOUT: broken, and by us. */
-static int break_off(struct ipk_sync *view, struct ipk_barrier_wait *wait, bool blocking)
+static int break_off(struct ipk_sync *view, struct ipk_barrier_wait *wait, int64_t deadline_ns)
 {
 	uint32_t was = 0;
-	int rc = enter(view, blocking);
+	int rc = enter(view, deadline_ns);
 
 	if (rc < 0)
 		return go(view, wait);
@@ -326,7 +330,7 @@ static int break_off(struct ipk_sync *view, struct ipk_barrier_wait *wait, bool 
 void ipk_barrier_leave(struct ipk_sync *view, struct ipk_barrier_wait *wait)
 {
 	if (wait->phase != IPK_BARRIER_OUTSIDE)
-		break_off(view, wait, false);
+		break_off(view, wait, AT_ONCE);
 }
 
 int ipk_barrier_end(struct ipk_sync *view, int reset)
@@ -334,7 +338,7 @@ int ipk_barrier_end(struct ipk_sync *view, int reset)
 	struct ipk_barrier_shm *barrier = barrier_of(view);
 	uint32_t entries = entries_of(view);
 	uint32_t was = 0;
-	int rc = enter(view, true);
+	int rc = enter(view, IPK_NEVER);
 
 	if (rc < 0)
 		return rc;
@@ -452,11 +456,11 @@ int ipk_barrier_wait(struct ipk_sync *view, struct ipk_barrier_wait *wait, int64
 	int rc;
 
 	if (wait->phase == IPK_BARRIER_ACTED)
-		return release(view, wait, true);
+		return release(view, wait, IPK_NEVER);
 	if (wait->phase == IPK_BARRIER_OUTSIDE) {
 		uint32_t arrived;
 
-		rc = arrive_guarded(view, wait, true);
+		rc = arrive_guarded(view, wait, deadline_ns);
 		if (rc != 0 && rc != -EAGAIN)
 			return rc;
 		if (rc == -EAGAIN) {
@@ -480,10 +484,12 @@ int ipk_barrier_wait(struct ipk_sync *view, struct ipk_barrier_wait *wait, int64
 		return rc == -ECHILD ? -ECANCELED : rc; /* the child of a signal handler has not arrived anywhere */
 	/* relaxed: a hint; the guard orders it */
 	if (atomic_load_explicit(&barrier_of(view)->ending, memory_order_relaxed) != GOES_ON) {
-		rc = enter(view, true); /* and do what is left to do, if the one who ended it is dead */
-		if (rc < 0)
+		rc = enter(view, deadline_ns); /* and do what is left to do, if the one who ended it is dead */
+		now = ipk_monotonic_ns();
+		if (rc == 0)
+			leave_guard(view, 0);
+		else if (rc != -EAGAIN || now < deadline_ns)
 			return rc;
-		leave_guard(view, 0);
 	}
 	if (wait->phase == IPK_BARRIER_ARRIVED) {
 		rc = outcome(view, wait);
@@ -491,12 +497,12 @@ int ipk_barrier_wait(struct ipk_sync *view, struct ipk_barrier_wait *wait, int64
 			return rc;
 	}
 	if (now >= deadline_ns) {
-		rc = break_off(view, wait, true);
+		rc = break_off(view, wait, deadline_ns);
 		return rc == 0 ? 0 : -ETIMEDOUT;
 	}
 	if (anybody_missing(view)) {
 		IPK_KILLPOINT("barrier.wait.missing");
-		return break_off(view, wait, true) == 0 ? 0 : -ECANCELED;
+		return break_off(view, wait, deadline_ns) == 0 ? 0 : -ECANCELED;
 	}
 	return -EAGAIN;
 }

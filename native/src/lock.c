@@ -3,12 +3,19 @@
 #include <errno.h>
 
 #include "ipckit/futex.h"
+#include "ipckit/thread.h"
 
 #define OWNER IPK_MEMBER_ID_MASK
 #define LOOKS_PER_CLOCK 64 /* the clock costs as much as a few looks */
 #ifndef IPK_GUARD_LOOKS
 #define IPK_GUARD_LOOKS 2000 /* some 50 microseconds: a critical section takes less than one, if its owner runs */
 #endif
+
+/* What `thread` says of an owner. */
+static uint64_t thread_of(uint32_t id, uint32_t thread)
+{
+	return (uint64_t)id << 32 | thread;
+}
 
 static void own(struct ipk_lock_shm *lock, struct ipk_member *member, uint32_t id)
 {
@@ -17,7 +24,7 @@ static void own(struct ipk_lock_shm *lock, struct ipk_member *member, uint32_t i
 	/* relaxed, all: the owner's own; others read them for a hint, or for people */
 	atomic_store_explicit(&lock->depth, 1, memory_order_relaxed);
 	atomic_store_explicit(&lock->cpu, ipk_spin_cpu() + 1, memory_order_relaxed);
-	atomic_store_explicit(&lock->thread, ipk_member_thread(member), memory_order_relaxed);
+	atomic_store_explicit(&lock->thread, thread_of(id, ipk_thread_id()), memory_order_relaxed);
 }
 
 /* Exchange word for our id, if it still is *word; else *word is what it is now. */
@@ -160,7 +167,7 @@ int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct i
 
 		/* others may sleep where we did: whoever was woken keeps the flag, so that its release wakes the next */
 		rc = take_free(lock, member, (uint32_t)id, IPK_LOCK_WAITERS);
-		if (slept == -EINTR)
+		if (rc != -EAGAIN || slept == -EINTR)
 			return rc;
 		woken |= slept == 0;
 		now = ipk_monotonic_ns();
@@ -200,14 +207,31 @@ static int leave(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
 	return 0;
 }
 
-/* The same for our own id. */
-static int leave_ours(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
+int ipk_lock_disown(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t thread)
 {
-	/* relaxed, both: ours as long as the word has our id; a reader takes the thread for a hint */
-	if ((atomic_load_explicit(&lock->word, memory_order_relaxed) & OWNER) != id)
-		return -EPERM; /* as in leave; and what `thread` says is another owner's */
-	atomic_store_explicit(&lock->thread, 0, memory_order_relaxed);
-	return leave(lock, id, next);
+	uint32_t id = ipk_member_id(member);
+	uint64_t owner = thread_of(id, thread);
+
+	/* relaxed, all: ours as long as the word has our id; whoever clears `thread` is the one who stores the word */
+	if (id == 0 || (atomic_load_explicit(&lock->word, memory_order_relaxed) & OWNER) != id)
+		return -EPERM; /* others took us for dead; and what `thread` says is another owner's */
+	if (!atomic_compare_exchange_strong_explicit(&lock->thread, &owner, 0, memory_order_relaxed, memory_order_relaxed))
+		return -EPERM;
+	IPK_KILLPOINT("lock.release.disowned");
+	return 0;
+}
+
+int ipk_lock_give(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t next)
+{
+	return leave(lock, ipk_member_id(member), next);
+}
+
+/* Both steps. */
+static int leave_ours(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t thread, uint32_t next)
+{
+	int rc = ipk_lock_disown(lock, member, thread);
+
+	return rc < 0 ? rc : ipk_lock_give(lock, member, next);
 }
 
 int ipk_lock_release(struct ipk_lock_shm *lock, const struct ipk_member *member)
@@ -215,7 +239,7 @@ int ipk_lock_release(struct ipk_lock_shm *lock, const struct ipk_member *member)
 	/* relaxed: only we, the owner, change this flag */
 	uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
-	return leave_ours(lock, ipk_member_id(member), word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0);
+	return leave_ours(lock, member, ipk_thread_id(), word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0);
 }
 
 int ipk_lock_release_any(struct ipk_lock_shm *lock, struct ipk_member *member)
@@ -225,12 +249,22 @@ int ipk_lock_release_any(struct ipk_lock_shm *lock, struct ipk_member *member)
 
 	if (owner == 0)
 		return -EPERM;
-	return ipk_lock_mine(lock, member) ? leave_ours(lock, owner, 0) : leave(lock, owner, 0);
+	if (ipk_lock_mine(lock, member))
+		return leave_ours(lock, member, ipk_thread_id(), 0);
+	return leave(lock, owner, 0); /* `thread` stays as it is: if we are killed first, the owner still has the lock */
 }
 
 int ipk_lock_abandon(struct ipk_lock_shm *lock, const struct ipk_member *member)
 {
-	return leave_ours(lock, ipk_member_id(member), IPK_LOCK_DIED);
+	/* relaxed: leave_ours compares it */
+	uint64_t owner = atomic_load_explicit(&lock->thread, memory_order_relaxed);
+
+	return owner >> 32 == ipk_member_id(member) ? leave_ours(lock, member, (uint32_t)owner, IPK_LOCK_DIED) : -EPERM;
+}
+
+int ipk_lock_abandon_of(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t thread)
+{
+	return leave_ours(lock, member, thread, IPK_LOCK_DIED);
 }
 
 void ipk_lock_consistent(struct ipk_lock_shm *lock)
@@ -258,5 +292,5 @@ int ipk_lock_mine(const struct ipk_lock_shm *lock, struct ipk_member *member)
 
 	/* relaxed, both: what we wrote ourselves, or else it is not ours */
 	return id && (atomic_load_explicit(&lock->word, memory_order_relaxed) & OWNER) == id &&
-	       atomic_load_explicit(&lock->thread, memory_order_relaxed) == ipk_member_thread(member);
+	       atomic_load_explicit(&lock->thread, memory_order_relaxed) == thread_of(id, ipk_thread_id());
 }

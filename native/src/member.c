@@ -15,10 +15,6 @@
 #define ID_TRIES 64
 #define FIRST_ID_BYTE (UINT64_C(1) << 32) /* above the bytes of participant slots */
 
-/* This thread's id, and in the upper half the member's that it was asked for. A new thread begins with 0; one that fork left has
- * another member's id by then. (Nothing else tells a thread from an earlier one: pthread_self() comes back with the stack.) */
-static _Thread_local uint64_t known_thread;
-
 static bool owns(const struct ipk_member *member, int fd)
 {
 	struct stat st;
@@ -244,19 +240,6 @@ int ipk_member_still_ours(struct ipk_member *member)
 	rc = renew(member);
 	end(member);
 	return rc;
-}
-
-uint32_t ipk_member_thread(const struct ipk_member *member)
-{
-	uint64_t known = known_thread;
-	uint32_t id = ipk_member_id(member);
-	uint32_t thread;
-
-	if (id != 0 && known >> 32 == id)
-		return (uint32_t)known;
-	thread = (uint32_t)gettid();
-	known_thread = (uint64_t)id << 32 | thread;
-	return thread;
 }
 
 void ipk_member_record(const struct ipk_member *member, uint32_t id, struct ipk_holder_shm *holder)

@@ -3,9 +3,18 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ipckit/mutex_pi.h"
+#include "ipckit/thread.h"
+
 static struct ipk_lock_shm *lock_of(const struct ipk_sync *view)
 {
 	return &((struct ipk_mutex_shm *)(void *)view->object)->lock;
+}
+
+/* Whether it is of the other sort, which mutex_pi.c has. */
+static int inherits(const struct ipk_sync *view)
+{
+	return (view->options & IPK_MUTEX_INHERITS) != 0;
 }
 
 /* Remember that the lock came through this view. */
@@ -13,7 +22,7 @@ static int taken(struct ipk_sync *view, int rc)
 {
 	if (rc == 0 || rc == -EOWNERDEAD)
 		/* relaxed: read by whoever releases, who is ordered by the lock, or closes, who looks at the word too */
-		atomic_store_explicit(&view->held, ipk_member_id(view->member), memory_order_relaxed);
+		atomic_store_explicit(&view->held, ipk_thread_id(), memory_order_relaxed);
 	return rc;
 }
 
@@ -40,13 +49,18 @@ static int again(struct ipk_sync *view)
 
 int ipk_mutex_try(struct ipk_sync *view)
 {
-	int rc = taken(view, ipk_lock_try(lock_of(view), view->member));
+	int rc;
 
+	if (inherits(view))
+		return ipk_mutex_pi_try(view);
+	rc = taken(view, ipk_lock_try(lock_of(view), view->member));
 	return rc == -EAGAIN && ours(view) ? again(view) : rc;
 }
 
 int ipk_mutex_recover(struct ipk_sync *view)
 {
+	if (inherits(view))
+		return ipk_mutex_pi_recover(view);
 	if (ours(view))
 		return again(view);
 	return taken(view, ipk_lock_recover(lock_of(view), view->member));
@@ -54,6 +68,8 @@ int ipk_mutex_recover(struct ipk_sync *view)
 
 int ipk_mutex_wait(struct ipk_sync *view, int64_t deadline_ns)
 {
+	if (inherits(view))
+		return ipk_mutex_pi_wait(view, deadline_ns);
 	if (ours(view))
 		return again(view);
 	return taken(view, ipk_lock_wait(lock_of(view), view->member, &view->spin, deadline_ns));
@@ -73,6 +89,8 @@ int ipk_mutex_release(struct ipk_sync *view)
 	struct ipk_lock_shm *lock = lock_of(view);
 	uint32_t depth;
 
+	if (inherits(view))
+		return ipk_mutex_pi_release(view);
 	if (view->options & IPK_MUTEX_ANYONE) {
 		/* relaxed: as in taken */
 		atomic_store_explicit(&view->held, 0, memory_order_relaxed);
@@ -92,6 +110,8 @@ int ipk_mutex_release(struct ipk_sync *view)
 
 int ipk_mutex_consistent(struct ipk_sync *view)
 {
+	if (inherits(view))
+		return ipk_mutex_pi_consistent(view);
 	if (!ipk_mutex_mine(view))
 		return -EPERM;
 	ipk_lock_consistent(lock_of(view));
@@ -101,22 +121,45 @@ int ipk_mutex_consistent(struct ipk_sync *view)
 int ipk_mutex_abandon(struct ipk_sync *view)
 {
 	/* relaxed: as in taken; one closer gets it */
-	uint32_t held = atomic_exchange_explicit(&view->held, 0, memory_order_relaxed);
+	uint32_t held;
 
+	if (inherits(view))
+		return ipk_mutex_pi_abandon(view);
+	held = atomic_exchange_explicit(&view->held, 0, memory_order_relaxed);
 	/* in a forked child our id is another one, or none */
-	return held && held == ipk_member_id(view->member) && ipk_lock_abandon(lock_of(view), view->member) == 0;
+	return held && ipk_lock_abandon_of(lock_of(view), view->member, held) == 0;
+}
+
+int ipk_mutex_undo(struct ipk_sync *view)
+{
+	const struct ipk_lock_shm *lock = lock_of(view);
+
+	if (inherits(view))
+		return ipk_mutex_pi_undo(view);
+	if (!ipk_mutex_mine(view))
+		return -EPERM; /* abandoned meanwhile: another one's by now, which a mutex for anyone would give back */
+	/* relaxed, both: the owner's own */
+	if (atomic_load_explicit(&lock->depth, memory_order_relaxed) == 1 &&
+	    (atomic_load_explicit(&lock->word, memory_order_relaxed) & IPK_LOCK_DIED))
+		return ipk_mutex_abandon(view) ? 0 : -EPERM;
+	return ipk_mutex_release(view);
 }
 
 int ipk_mutex_mine(struct ipk_sync *view)
 {
+	if (inherits(view))
+		return ipk_mutex_pi_mine(view);
 	return ipk_lock_mine(lock_of(view), view->member);
 }
 
 int ipk_mutex_owner(const struct ipk_sync *view, struct ipk_mutex_owner *owner)
 {
 	const struct ipk_lock_shm *lock = lock_of(view);
+	uint64_t thread;
 	uint32_t id;
 
+	if (inherits(view))
+		return ipk_mutex_pi_owner(view, owner);
 	memset(owner, 0, sizeof(*owner));
 	/* relaxed, all but one: a snapshot for people */
 	owner->word = atomic_load_explicit(&lock->word, memory_order_relaxed);
@@ -127,12 +170,15 @@ int ipk_mutex_owner(const struct ipk_sync *view, struct ipk_mutex_owner *owner)
 	owner->pid = atomic_load_explicit(&lock->holder.pid, memory_order_relaxed);
 	owner->start_time = atomic_load_explicit(&lock->holder.start_time, memory_order_relaxed);
 	owner->pid_namespace = atomic_load_explicit(&lock->holder.pid_namespace, memory_order_relaxed);
-	owner->thread = atomic_load_explicit(&lock->thread, memory_order_relaxed);
+	thread = atomic_load_explicit(&lock->thread, memory_order_relaxed);
+	owner->thread = thread >> 32 == id ? (uint32_t)thread : 0;
 	owner->depth = atomic_load_explicit(&lock->depth, memory_order_relaxed);
 	return 1;
 }
 
 int ipk_mutex_lives(const struct ipk_sync *view, uint32_t word)
 {
+	if (inherits(view))
+		return ipk_mutex_pi_lives(view, word);
 	return ipk_member_alive(view->member, word & IPK_MEMBER_ID_MASK, &lock_of(view)->holder);
 }

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "ipckit/thread.h"
+
 static struct ipk_lock_shm *lock_of(const struct ipk_sync *view)
 {
 	return &((struct ipk_once_shm *)(void *)view->object)->lock;
@@ -24,7 +26,7 @@ static int begun(struct ipk_sync *view, int rc)
 	}
 	if (rc == 0)
 		/* relaxed: read by the runner, or by whoever closes, who looks at the word too */
-		atomic_store_explicit(&view->held, ipk_member_id(view->member), memory_order_relaxed);
+		atomic_store_explicit(&view->held, ipk_thread_id(), memory_order_relaxed);
 	return rc;
 }
 
@@ -82,5 +84,5 @@ int ipk_once_close(struct ipk_sync *view)
 	uint32_t held = atomic_exchange_explicit(&view->held, 0, memory_order_relaxed);
 
 	/* in a forked child our id is another one, or none */
-	return held && held == ipk_member_id(view->member) && ipk_lock_abandon(lock_of(view), view->member) == 0;
+	return held && ipk_lock_abandon_of(lock_of(view), view->member, held) == 0;
 }

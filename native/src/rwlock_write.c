@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "ipckit/futex.h"
+#include "ipckit/thread.h"
 #include "rwlock_gate.h"
 
 #define LOOKS_PER_CLOCK 64 /* the clock costs as much as a few looks */
@@ -72,19 +73,41 @@ static int grant(struct ipk_sync *view, struct ipk_rwlock_shm *rw)
 	/* relaxed, all: the owner's own, or the view's, as Mutex has it */
 	atomic_store_explicit(&rw->changing, 1, memory_order_relaxed);
 	atomic_store_explicit(&rw->lock.depth, 1, memory_order_relaxed);
-	atomic_store_explicit(&view->held, ipk_member_id(view->member), memory_order_relaxed);
+	atomic_store_explicit(&view->held, ipk_thread_id(), memory_order_relaxed);
 	IPK_KILLPOINT("rwlock.write.granted");
 	return ipk_rwlock_died(rw) ? -EOWNERDEAD : 0;
 }
 
-/* Open the gate, if it is shut, and give the lock back. told: whether others are to be told of a death. */
-static int leave(struct ipk_sync *view, struct ipk_rwlock_shm *rw, bool told)
+/* Open the gate, if it is shut, and give the lock back. We have disowned it. next: what others find. */
+static int give_back(struct ipk_sync *view, struct ipk_rwlock_shm *rw, uint32_t next)
 {
-	/* relaxed: the view's own */
-	atomic_store_explicit(&view->held, 0, memory_order_relaxed);
 	if (ipk_rwlock_gate(rw) & IPK_RWLOCK_WRITER)
-		ipk_rwlock_open(rw, told ? IPK_LOCK_DIED : 0);
-	return told ? ipk_lock_abandon(&rw->lock, view->member) : ipk_lock_release(&rw->lock, view->member);
+		ipk_rwlock_open(rw, next);
+	return ipk_lock_give(&rw->lock, view->member, next);
+}
+
+/* The same for the thread that owns the lock. whole: nothing that the lock protects is half-changed. Returns 0; -EPERM, and
+ * has touched nothing, if another thread has abandoned it: it may be the next owner's. */
+static int leave(struct ipk_sync *view, struct ipk_rwlock_shm *rw, bool whole, uint32_t next)
+{
+	int rc = ipk_lock_disown(&rw->lock, view->member, ipk_thread_id());
+
+	if (rc < 0)
+		return rc;
+	/* relaxed, both: the view's, and the owner's own: an heir finds what the dead one stored */
+	atomic_store_explicit(&view->held, 0, memory_order_relaxed);
+	if (whole)
+		atomic_store_explicit(&rw->changing, 0, memory_order_relaxed);
+	IPK_KILLPOINT("rwlock.write.done");
+	return give_back(view, rw, next);
+}
+
+/* Leave without having changed anything: whoever comes next is told what we were. */
+static int leave_as_found(struct ipk_sync *view, struct ipk_rwlock_shm *rw)
+{
+	bool died = ipk_rwlock_died(rw);
+
+	return leave(view, rw, !died, died ? IPK_LOCK_DIED : 0);
 }
 
 int ipk_rwlock_write_try(struct ipk_sync *view)
@@ -102,7 +125,7 @@ int ipk_rwlock_write_try(struct ipk_sync *view)
 		if (ipk_holders_sum(view) == 0)
 			return grant(view, rw);
 	}
-	leave(view, rw, ipk_rwlock_died(rw));
+	leave_as_found(view, rw);
 	return -EAGAIN;
 }
 
@@ -202,23 +225,15 @@ int ipk_rwlock_write_wait(struct ipk_sync *view, int64_t deadline_ns)
 	rc = wait_to_write(view, rw, until);
 	if (rc == 0 || rc == -EOWNERDEAD || rc == -EINTR || (rc == -EAGAIN && ipk_monotonic_ns() < deadline_ns))
 		return rc;
-	leave(view, rw, ipk_rwlock_died(rw));
+	leave_as_found(view, rw);
 	return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
 int ipk_rwlock_write_undo(struct ipk_sync *view)
 {
 	struct ipk_rwlock_shm *rw = ipk_rwlock_of(view);
-	bool told;
 
-	if (!ipk_lock_mine(&rw->lock, view->member))
-		return 0;
-	told = ipk_rwlock_died(rw);
-	if (!told)
-		/* relaxed: the owner's own; nobody has come to change anything */
-		atomic_store_explicit(&rw->changing, 0, memory_order_relaxed);
-	leave(view, rw, told);
-	return 1;
+	return ipk_lock_mine(&rw->lock, view->member) && leave_as_found(view, rw) == 0;
 }
 
 static bool writes(const struct ipk_sync *view, const struct ipk_rwlock_shm *rw)
@@ -231,24 +246,18 @@ int ipk_rwlock_write_release(struct ipk_sync *view)
 {
 	struct ipk_rwlock_shm *rw = ipk_rwlock_of(view);
 
+	bool died;
+
 	if (!writes(view, rw))
 		return -EPERM;
-	/* relaxed, all: the view's, or the owner's own: an heir finds what the dead one stored */
-	if (ipk_rwlock_died(rw)) {
-		atomic_store_explicit(&view->held, 0, memory_order_relaxed);
-		ipk_rwlock_open(rw, IPK_LOCK_LOST);
-		return ipk_lock_release(&rw->lock, view->member);
-	}
-	atomic_store_explicit(&rw->changing, 0, memory_order_relaxed);
-	IPK_KILLPOINT("rwlock.write.done");
-	return leave(view, rw, false);
+	died = ipk_rwlock_died(rw);
+	return leave(view, rw, !died, died ? IPK_LOCK_LOST : 0);
 }
 
 int ipk_rwlock_downgrade(struct ipk_sync *view)
 {
 	struct ipk_rwlock_shm *rw = ipk_rwlock_of(view);
 	struct ipk_holder_entry_shm *entry;
-	bool told;
 	int rc;
 
 	if (!writes(view, rw))
@@ -259,11 +268,10 @@ int ipk_rwlock_downgrade(struct ipk_sync *view)
 	if (rc < 0)
 		return rc;
 	IPK_KILLPOINT("rwlock.downgrade.counted");
-	told = ipk_rwlock_died(rw);
-	if (!told)
-		/* relaxed: as in ipk_rwlock_write_release */
-		atomic_store_explicit(&rw->changing, 0, memory_order_relaxed);
-	return leave(view, rw, told);
+	rc = leave_as_found(view, rw);
+	if (rc < 0 && ipk_holders_sub(view, entry, 1) == 0)
+		ipk_rwlock_wake_writer(rw);
+	return rc;
 }
 
 int ipk_rwlock_consistent(struct ipk_sync *view)
@@ -283,12 +291,10 @@ int ipk_rwlock_abandon(struct ipk_sync *view)
 	struct ipk_rwlock_shm *rw = ipk_rwlock_of(view);
 	/* relaxed: as in Mutex; one closer gets it */
 	uint32_t held = atomic_exchange_explicit(&view->held, 0, memory_order_relaxed);
-	int wrote = held && held == ipk_member_id(view->member) &&
-		    /* relaxed: another thread's, perhaps; ours to judge as long as the word has our id */
-		    (atomic_load_explicit(&rw->lock.word, memory_order_relaxed) & IPK_RWLOCK_WRITER) == held;
+	int wrote = held && ipk_lock_disown(&rw->lock, view->member, held) == 0;
 
 	if (wrote)
-		leave(view, rw, true);
+		give_back(view, rw, IPK_LOCK_DIED);
 	if (ipk_holders_drop(view) != 0)
 		ipk_rwlock_wake_writer(rw);
 	return wrote;

@@ -17,6 +17,8 @@
 #include "ipckit/semaphore.h"
 #include "ipckit/tracked_semaphore.h"
 
+#define BEGIN_TURNS 64
+
 /* "ipks" or "ipkm" in the upper half; below it kind and version, or the maker's id. */
 #define OBJECT UINT64_C(0x69706b73)
 #define MAKING UINT64_C(0x69706b6d)
@@ -88,13 +90,17 @@ int ipk_sync_begin(void *place, struct ipk_member *member, uint64_t size)
 		return (int)id;
 	/* acquire: sync.ready, or what a dead maker did */
 	magic = atomic_load_explicit(&object->magic, memory_order_acquire);
-	do {
+	for (int turn = 0;; turn++) {
 		rc = judge(magic, member);
 		if (rc != -ENOENT)
 			return rc == 0 ? -EEXIST : rc == -ENOMSG ? -ENOTEMPTY : rc;
 		/* acquire, both: as above */
-	} while (!atomic_compare_exchange_strong_explicit(&object->magic, &magic, MAKING << 32 | (uint64_t)id,
-							  memory_order_acquire, memory_order_acquire));
+		if (atomic_compare_exchange_strong_explicit(&object->magic, &magic, MAKING << 32 | (uint64_t)id,
+							    memory_order_acquire, memory_order_acquire))
+			break;
+		if (turn == BEGIN_TURNS)
+			return -EAGAIN; /* maker after maker, each dead at once: somebody plays with us */
+	}
 	IPK_KILLPOINT("sync.begin.begun");
 	/* a dead maker may have left something */
 	memset((unsigned char *)place + sizeof(*object), 0, size - sizeof(*object));

@@ -2,16 +2,24 @@
 #include <sched.h>
 
 #include "check.h"
-#include "ipckit/mutex.h"
+#include "ipckit/mutex_pi.h"
 #include "scenes.h"
 
 #define SLEEPERS 2
+#define INHERITS IPK_MUTEX_INHERITS
 
 static struct ipk_sync *holder; /* a member of the survivor's process, so that the survivor itself can be another one */
 
 static uint32_t word(void)
 {
 	return atomic_load(&((struct ipk_mutex_shm *)(void *)object.object)->lock.word);
+}
+
+static int is_lost(void)
+{
+	if (ipk_mutex_pi_inherits(&object))
+		return ipk_mutex_try(&object) == -ENOTRECOVERABLE;
+	return (word() & IPK_LOCK_LOST) != 0;
 }
 
 /* Acquire, whatever the victim left. Returns 0 or -EOWNERDEAD. */
@@ -37,7 +45,8 @@ static void works(int inherited)
 		CHECK_EQ(rc == -EOWNERDEAD, inherited);
 	CHECK_EQ(ipk_mutex_mine(&object), 1);
 	CHECK_EQ(ipk_mutex_try(second), -EAGAIN);
-	CHECK_EQ(ipk_mutex_recover(second), -EAGAIN);
+	/* where the owner is a thread, it is this one */
+	CHECK_EQ(ipk_mutex_recover(second), ipk_mutex_pi_inherits(second) ? -EDEADLK : -EAGAIN);
 	if (rc == -EOWNERDEAD)
 		CHECK_EQ(ipk_mutex_consistent(&object), 0);
 	CHECK_EQ(ipk_mutex_release(&object), 0);
@@ -149,7 +158,7 @@ static void after_abandon(int completed)
 
 static void after_loss(int completed)
 {
-	if (!completed && !(word() & IPK_LOCK_LOST)) {
+	if (!completed && !is_lost()) {
 		works(1);
 		return;
 	}
@@ -207,8 +216,8 @@ static void make_way(void)
 	let_go();
 }
 
-/* All get it; least to most of them are told of a death: one at most, for it puts that right. */
-static void all_get_it(int least, int most)
+/* All get it. Returns how many of them are told of a death. */
+static int told_of_all(void)
 {
 	int told = 0;
 
@@ -218,7 +227,13 @@ static void all_get_it(int least, int most)
 		CHECK(rc == 0 || rc == -EOWNERDEAD);
 		told += rc == -EOWNERDEAD;
 	}
-	CHECK_RANGE(told, least, most);
+	return told;
+}
+
+/* All get it; least to most of them are told of a death: one at most, for it puts that right. */
+static void all_get_it(int least, int most)
+{
+	CHECK_RANGE(told_of_all(), least, most);
 	works(started ? 0 : -1);
 }
 
@@ -227,10 +242,15 @@ static void after_release_to_all(int completed)
 	all_get_it(0, !completed);
 }
 
-static void after_wait_before_all(int completed)
+/* It may have waited again, after a stop, and so behind all others. */
+static void after_wait_among_all(int completed)
 {
+	int told;
+
 	let_go();
-	all_get_it(completed && started, 1);
+	told = told_of_all();
+	CHECK_RANGE(told, 0, 1);
+	works(told ? 0 : completed ? 1 : -1);
 }
 
 static void after_death_before_all(int completed)
@@ -241,7 +261,7 @@ static void after_death_before_all(int completed)
 
 static void after_loss_for_all(int completed)
 {
-	if (!completed && !(word() & IPK_LOCK_LOST)) {
+	if (!completed && !is_lost()) {
 		all_get_it(1, 1);
 		return;
 	}
@@ -272,7 +292,24 @@ static const struct scene scenes[] = {
 	 enter_inherited, release, NULL, after_loss_for_all},
 	{"mutex, others sleep: close while holding", IPK_SYNC_MUTEX, 0, 0, others_will_wait, try_acquire, abandon, NULL,
 	 after_death_before_all},
-	{"mutex, others sleep: acquire", IPK_SYNC_MUTEX, 0, 0, hold_for_all, NULL, acquire, make_way, after_wait_before_all},
+	{"mutex, others sleep: acquire", IPK_SYNC_MUTEX, 0, 0, hold_for_all, NULL, acquire, make_way, after_wait_among_all},
+	{"mutex that inherits: acquire, free", IPK_SYNC_MUTEX, INHERITS, 0, NULL, NULL, try_acquire, NULL, after_acquire},
+	{"mutex that inherits: acquire by waiting, free", IPK_SYNC_MUTEX, INHERITS, 0, NULL, NULL, acquire, NULL, after_acquire},
+	{"mutex that inherits: acquire, held and given back", IPK_SYNC_MUTEX, INHERITS, 0, hold, NULL, acquire, let_go, after_wait},
+	{"mutex that inherits: acquire, the owner is dead", IPK_SYNC_MUTEX, INHERITS, 0, die_holding, NULL, acquire, NULL,
+	 after_inheritance},
+	{"mutex that inherits: acquire, left inconsistent", IPK_SYNC_MUTEX, INHERITS, 0, leave_inconsistent, NULL, try_acquire, NULL,
+	 after_inheritance},
+	{"mutex that inherits: release", IPK_SYNC_MUTEX, INHERITS, 0, NULL, try_acquire, release, NULL, after_release},
+	{"mutex that inherits: put right and release", IPK_SYNC_MUTEX, INHERITS, 0, leave_inconsistent, enter_inherited,
+	 mark_and_release, NULL, after_repair},
+	{"mutex that inherits: close while holding", IPK_SYNC_MUTEX, INHERITS, 0, NULL, try_acquire, abandon, NULL, after_abandon},
+	{"mutex that inherits, others sleep: release", IPK_SYNC_MUTEX, INHERITS, 0, others_will_wait, try_acquire, release, NULL,
+	 after_release_to_all},
+	{"mutex that inherits, others sleep: close while holding", IPK_SYNC_MUTEX, INHERITS, 0, others_will_wait, try_acquire,
+	 abandon, NULL, after_death_before_all},
+	{"mutex that inherits, others sleep: acquire", IPK_SYNC_MUTEX, INHERITS, 0, hold_for_all, NULL, acquire, make_way,
+	 after_wait_among_all},
 };
 
 const struct scene *const mutex_scenes = scenes;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "sync_object.h"
 
@@ -210,6 +211,48 @@ static void killed_at_random(void)
 	CHECK(missed >= KILLS / 2);
 }
 
+/* In the guard, and not running. */
+static void stop_in_guard(void *unused)
+{
+	struct ipk_barrier_shm *barrier;
+
+	(void)unused;
+	become_another();
+	barrier = ipk_sync_place(own);
+	CHECK_EQ(ipk_lock_try(&barrier->guard, own->member), 0);
+	raise(SIGSTOP);
+	ipk_lock_release(&barrier->guard, own->member);
+}
+
+/* Whoever is stopped in the guard costs nobody more than the time that he has given. */
+static void time_is_up_beside_one_who_is_stopped_in_the_guard(void)
+{
+	const int64_t given[] = {0, 5 * MILLISECONDS};
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		int64_t began, fastest = INT64_MAX;
+		int status;
+		pid_t pid;
+
+		set_up(2);
+		pid = start(stop_in_guard, NULL);
+		CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+		CHECK(WIFSTOPPED(status));
+		for (int k = 0; k < 5; k++) {
+			int64_t took;
+
+			began = ipk_monotonic_ns();
+			CHECK_EQ(wait_until(began + given[i]), -ETIMEDOUT);
+			took = ipk_monotonic_ns() - began;
+			fastest = took < fastest ? took : fastest; /* others may keep the CPU from us */
+		}
+		CHECK(fastest < given[i] + IPK_SLICE_NS / 2);
+		kill(pid, SIGCONT);
+		CHECK_EQ(reap(pid), 0);
+		drop_view(&first);
+	}
+}
+
 int main(void)
 {
 	page = shared_memory(sizeof(*page));
@@ -218,6 +261,7 @@ int main(void)
 	RUN(the_last_one_acts_first);
 	RUN(the_dead_are_missed);
 	RUN(who_says_goodbye_is_not_missed);
+	RUN(time_is_up_beside_one_who_is_stopped_in_the_guard);
 	RUN(killed_at_random);
 	return 0;
 }

@@ -3,7 +3,10 @@
  */
 #include <errno.h>
 
+#include <sys/wait.h>
+
 #include "ipckit/mutex.h"
+#include "ipckit/thread.h"
 #include "party.h"
 
 static const int64_t budgets[] = {0, IPK_SPIN_DEFAULT_NS}; /* asleep most of the time; awake most of the time */
@@ -269,6 +272,164 @@ static void all_learn_that_it_is_lost(void)
 	}
 }
 
+/* One member, two views: this one is closed again and again while its thread acquires and releases ... */
+static _Atomic int closing;
+
+static void *use_what_is_closed(void *view)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		int rc = acquire(view);
+
+		CHECK(rc == 0 || rc == -EOWNERDEAD);
+		if (rc == -EOWNERDEAD)
+			ipk_mutex_consistent(view); /* -EPERM: closed meanwhile */
+		rc = ipk_mutex_release(view);
+		CHECK(rc == 0 || rc == -EPERM);
+	}
+	/* relaxed: the others need not know at once */
+	atomic_store_explicit(&closing, 0, memory_order_relaxed);
+	return NULL;
+}
+
+static void *close_again_and_again(void *view)
+{
+	while (atomic_load_explicit(&closing, memory_order_relaxed)) { /* relaxed: as above */
+		ipk_mutex_abandon(view);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* ... and whoever acquires through the other one has the lock until it gives it back. */
+static void *use_the_other_view(void *view)
+{
+	while (atomic_load_explicit(&closing, memory_order_relaxed)) { /* relaxed: as above */
+		int rc = acquire(view);
+
+		CHECK(rc == 0 || rc == -EOWNERDEAD);
+		if (rc == -EOWNERDEAD)
+			CHECK_EQ(ipk_mutex_consistent(view), 0);
+		for (int i = 0; i < 20; i++)
+			CHECK_EQ(ipk_mutex_mine(view), 1);
+		CHECK_EQ(ipk_mutex_release(view), 0);
+	}
+	return NULL;
+}
+
+static void a_view_that_is_closed_takes_nothing_from_another(void)
+{
+	struct ipk_sync other;
+	struct party party;
+	pthread_t closer, owner;
+
+	begin_mutex(0);
+	attach(&party, IPK_SYNC_MUTEX, 0);
+	memset(&other, 0, sizeof(other));
+	CHECK_EQ(ipk_sync_attach(&other, ipk_home_place(&home), ROOM, &party.member, IPK_SYNC_MUTEX), 0);
+	atomic_store(&closing, 1);
+	closer = run(close_again_and_again, &party.view);
+	owner = run(use_the_other_view, &other);
+	use_what_is_closed(&party.view);
+	CHECK_EQ(pthread_join(closer, NULL), 0);
+	CHECK_EQ(pthread_join(owner, NULL), 0);
+	depart(&party);
+	close_home();
+}
+
+struct successor {
+	struct ipk_sync *closed, *other;
+	_Atomic int owns, done;
+};
+
+/* Close the one, and acquire through the other. */
+static void *close_and_acquire(void *argument)
+{
+	struct successor *successor = argument;
+
+	CHECK_EQ(ipk_mutex_abandon(successor->closed), 1);
+	CHECK_EQ(acquire(successor->other), -EOWNERDEAD);
+	CHECK_EQ(ipk_mutex_consistent(successor->other), 0);
+	atomic_store(&successor->owns, 1);
+	while (!atomic_load(&successor->done))
+		sched_yield();
+	CHECK_EQ(ipk_mutex_mine(successor->other), 1);
+	CHECK_EQ(ipk_mutex_release(successor->other), 0);
+	return NULL;
+}
+
+/* Who was about to release when its view was closed finds that it has nothing to give, and that the next owner's is not its. */
+static void a_release_that_comes_too_late_gives_nothing_back(void)
+{
+	struct successor successor = {0};
+	struct ipk_lock_shm *lock;
+	struct ipk_sync other;
+	struct party party;
+	pthread_t thread;
+
+	begin_mutex(0);
+	attach(&party, IPK_SYNC_MUTEX, 0);
+	memset(&other, 0, sizeof(other));
+	CHECK_EQ(ipk_sync_attach(&other, ipk_home_place(&home), ROOM, &party.member, IPK_SYNC_MUTEX), 0);
+	lock = &((struct ipk_mutex_shm *)ipk_home_place(&home))->lock;
+	CHECK_EQ(acquire(&party.view), 0);
+	successor.closed = &party.view;
+	successor.other = &other;
+	thread = run(close_and_acquire, &successor);
+	while (!atomic_load(&successor.owns))
+		sched_yield();
+	CHECK_EQ(ipk_mutex_release(&party.view), -EPERM);
+	CHECK_EQ(ipk_lock_release(lock, &party.member), -EPERM); /* it had looked whether the lock is its before that */
+	CHECK_EQ(ipk_lock_abandon_of(lock, &party.member, ipk_thread_id()), -EPERM);
+	CHECK_EQ(ipk_mutex_abandon(&party.view), 0);
+	atomic_store(&successor.done, 1);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	depart(&party);
+	close_home();
+}
+
+/* A thread knows its id, and the child of a fork its own. */
+static void a_forked_child_is_another_thread(void)
+{
+	for (int round = 0; round < 3; round++) {
+		uint32_t before = ipk_thread_id();
+		pid_t child;
+		int status;
+
+		CHECK_EQ(before, (uint32_t)gettid());
+		CHECK_EQ(ipk_thread_id(), before);
+		child = fork();
+		if (child == 0) {
+			uint32_t own = ipk_thread_id();
+			pid_t grandchild = own == (uint32_t)gettid() && own == ipk_thread_id() ? fork() : 1;
+
+			if (grandchild == 0)
+				_exit(ipk_thread_id() != (uint32_t)gettid());
+			_exit(grandchild == 1 || waitpid(grandchild, &status, 0) != grandchild || status != 0);
+		}
+		CHECK_EQ(waitpid(child, &status, 0), child);
+		CHECK_EQ(status, 0);
+		CHECK_EQ(ipk_thread_id(), before);
+	}
+}
+
+static void *tell_thread(void *id)
+{
+	*(uint32_t *)id = ipk_thread_id();
+	CHECK_EQ(*(uint32_t *)id, (uint32_t)gettid());
+	return NULL;
+}
+
+static void each_thread_has_its_id(void)
+{
+	uint32_t ids[PARTIES];
+
+	for (int round = 0; round < 20; round++) {
+		run_all(tell_thread, ids, sizeof(ids[0]), PARTIES);
+		for (int k = 1; k < PARTIES; k++)
+			CHECK(ids[k] != ids[k - 1]);
+	}
+}
+
 static struct ipk_lock_shm *bare_lock(void)
 {
 	return ipk_home_place(&home);
@@ -494,6 +655,10 @@ int main(void)
 	RUN(each_death_is_told_once);
 	RUN(what_was_abandoned_is_the_next_owners);
 	RUN(all_learn_that_it_is_lost);
+	RUN(a_release_that_comes_too_late_gives_nothing_back);
+	RUN(a_view_that_is_closed_takes_nothing_from_another);
+	RUN(a_forked_child_is_another_thread);
+	RUN(each_thread_has_its_id);
 	RUN(a_guard_orders_what_it_protects);
 	RUN(another_thread_has_joined);
 	RUN(one_thread_joins_for_all);

@@ -171,7 +171,7 @@ def no_objects(image: bytes) -> dict[str, bytes]:
         "an endless size": changed(image, 16, "=Q", (1 << 64) - 1),
         "no size": changed(image, 16, "=Q", 0),
         "another kind": other_kind,
-        "another version": changed(image, HEADER, "=H", 2),
+        "another version": changed(image, HEADER, "=H", 99),
         "an object of no size": changed(image, HEADER + 40, "=I", 0),
         "a larger object": changed(image, HEADER + 40, "=I", len(image)),
         "an endless object": changed(image, HEADER + 40, "=I", 0xFFFFFFC0),

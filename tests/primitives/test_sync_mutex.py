@@ -29,6 +29,7 @@ from ipckit.errors import (
 )
 from ipckit.posix import SharedMemory
 from ipckit.sync import Mutex
+from ipckit.sync import _mutex_lane as lanes
 from ipckit.testing import pause, reached, wait_blocked
 
 if TYPE_CHECKING:
@@ -155,8 +156,9 @@ def test_timeouts(mutex: Mutex, spawn: Spawn) -> None:
     mutex.release()
 
 
-def test_an_exception_of_a_signal_handler_leaves_nothing_taken(mutex: Mutex, spawn: Spawn) -> None:
-    child = spawn(wait_until_interrupted, mutex)
+@pytest.mark.parametrize("lane", ["compiled", "cffi"])
+def test_an_exception_of_a_signal_handler_leaves_nothing_taken(lane: str, mutex: Mutex, spawn: Spawn) -> None:
+    child = spawn(wait_until_interrupted, mutex, lane)
     mutex.acquire()
     child.wait_reached("waiting")
     child.wait_blocked("futex")
@@ -167,7 +169,15 @@ def test_an_exception_of_a_signal_handler_leaves_nothing_taken(mutex: Mutex, spa
     mutex.release()
 
 
-def wait_until_interrupted(mutex: Mutex) -> str:
+def use(lane: str, mutex: Mutex) -> None:
+    """Have the handle use that lane."""
+    if lane == "cffi":
+        mutex._lane = lanes.CffiLane(mutex._opened())
+
+
+def wait_until_interrupted(mutex: Mutex, lane: str) -> str:
+    use(lane, mutex)
+
     def interrupt(*_: object) -> None:
         raise InterruptedError
 
@@ -476,6 +486,54 @@ def test_a_closed_one_says_so(mutex: Mutex) -> None:
     for call in (other.acquire, other.release, other.locked, other.mark_consistent):
         with pytest.raises(ClosedError):
             call()
+
+
+@pytest.mark.parametrize("lane", ["compiled", "cffi"])
+def test_to_close_under_a_waiter_takes_nothing(lane: str, mutex: Mutex) -> None:
+    other = Mutex.open(mutex.name)
+    use(lane, other)
+    closed = []
+
+    def wait() -> None:
+        try:
+            other.acquire()
+        except ClosedError:
+            closed.append(True)
+
+    mutex.acquire()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_blocked(os.getpid(), "futex", tid=thread.native_id)
+    other.close()
+    mutex.release()
+    thread.join()
+    assert closed
+    assert mutex.acquire(timeout=0)
+    mutex.release()
+
+
+@pytest.mark.parametrize("lane", ["compiled", "cffi"])
+def test_a_waiter_outlasts_slices_and_handlers(lane: str, mutex: Mutex, spawn: Spawn) -> None:
+    child = holder_of(mutex, spawn)
+    use(lane, mutex)
+    fired = 0
+
+    def count(*_: object) -> None:
+        nonlocal fired
+        fired += 1
+        if fired == 3:
+            child.resume("release")
+
+    before = signal.signal(signal.SIGALRM, count)
+    signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+    try:
+        assert mutex.acquire(timeout=20)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert fired >= 3
+    mutex.release()
+    child.join()
 
 
 @pytest.mark.parametrize("pattern", [b"\xff", b"\x01", b"\x80", b"\x7f", b"\x40", b"\x20"])

@@ -19,6 +19,10 @@ def mutexes(memory: Mapping) -> None:
     owner = other.owner()
     if owner is not None:
         assert_type(owner.pid, int)
+    urgent = sync.Mutex.create(priority_inheritance=True)
+    assert_type(urgent, sync.Mutex)
+    assert_type(urgent.priority_inheritance, bool)
+    sync.Mutex.create(priority_inheritance=1.5)  # type: ignore[arg-type]
 
 
 def readers_and_writers(memory: Mapping) -> None:

@@ -14,6 +14,10 @@
  * has slept for a slice, and when its time is up. It then puts its own id in the place of the dead one, with `died` set, in one
  * compare-and-exchange: so two never recover the same lock, and who is killed amid that has either done it or not.
  *
+ * Which thread of its member the owner is, `thread` says. To give the lock back one clears that first, by compare-and-exchange of
+ * what it is supposed to be: so of a thread that releases, and another one that abandons what the first holds because its view
+ * is closed, one gives the lock back and the other is told that it has nothing to give; neither touches the next owner's.
+ *
  * A waker that is killed between its store of the word and its wake-up, and a waiter that is killed between being woken and
  * taking the lock, cost the others at most a slice.
  *
@@ -42,12 +46,13 @@
 /* cffi: end */
 
 struct ipk_lock_shm {
-	_Atomic uint32_t word;   /* futex */
-	_Atomic uint32_t thread; /* owner: its thread id, for itself and for people; 0 before it gives the word back */
-	_Atomic uint32_t depth;  /* owner: how often it has acquired a recursive lock */
-	_Atomic uint32_t cpu;    /* owner: where it runs, plus 1; 0: not said */
+	_Atomic uint32_t word;  /* futex */
+	_Atomic uint32_t depth; /* owner: how often it has acquired a recursive lock */
+	_Atomic uint32_t cpu;   /* owner: where it runs, plus 1; 0: not said */
+	uint32_t reserved;
 	struct ipk_holder_shm holder;
-	uint64_t reserved[3];
+	_Atomic uint64_t thread; /* of the owner: its member id << 32 | its thread id; cleared before the word is given back, see above */
+	uint64_t reserved2[2];
 };
 _Static_assert(sizeof(struct ipk_lock_shm) == 64, "one line");
 
@@ -66,15 +71,29 @@ int ipk_lock_recover(struct ipk_lock_shm *lock, struct ipk_member *member);
  * -ETIMEDOUT: the deadline has passed, and the owner lives. */
 int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct ipk_spin *spin, int64_t deadline_ns);
 
-/* Give the lock back. Owner. With `died` still set the lock is lost. Does not block. Returns 0, -EPERM if others took us for dead. */
+/* Give the lock back. Owner. With `died` still set the lock is lost. Does not block. Returns 0, -EPERM if others took us for dead, or
+ * another thread of ours has abandoned it. */
 int ipk_lock_release(struct ipk_lock_shm *lock, const struct ipk_member *member);
 
 /* Give the lock back for whoever owns it; it is then free also where `died` was set. Anybody. Does not block. Returns 0, -EPERM if
  * nobody owns it. */
 int ipk_lock_release_any(struct ipk_lock_shm *lock, struct ipk_member *member);
 
-/* Leave the lock as if we had died with it. Owner. Does not block. Returns as ipk_lock_release. */
+/* Leave the lock as if we had died with it, whichever of our threads owns it. Owner, or another thread of its member. Does not block.
+ * Returns 0, -EPERM if none of ours does. */
 int ipk_lock_abandon(struct ipk_lock_shm *lock, const struct ipk_member *member);
+
+/* The same, if that thread of our member owns it; thread: as ipk_thread_id told it there. */
+int ipk_lock_abandon_of(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t thread);
+
+/* The first half of giving it back, if that thread of our member owns it: nobody owns it then, and whoever of our threads was told
+ * so is the only one who may change what it protects; if we are killed now, that is the owner's death. thread: as ipk_thread_id
+ * told it there. Does not block. Returns 0; -EPERM if it does not, or another one was faster. */
+int ipk_lock_disown(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t thread);
+
+/* The second half. next: 0; IPK_LOCK_DIED, as if we had died with it; IPK_LOCK_LOST. Does not block. Returns 0, -EPERM if others took
+ * us for dead. */
+int ipk_lock_give(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t next);
 
 /* Say that what the lock protects is consistent again. Owner. Does not block. */
 void ipk_lock_consistent(struct ipk_lock_shm *lock);

@@ -99,9 +99,6 @@ int ipk_member_alive(const struct ipk_member *member, uint32_t id, const struct 
  * beside our id, but we can no longer ask whether others live. */
 int ipk_member_still_ours(struct ipk_member *member);
 
-/* The calling thread's id, as gettid(2) tells it, without the system call where it asked last for the same member. */
-uint32_t ipk_member_thread(const struct ipk_member *member);
-
 /* Say beside our id who we are. */
 void ipk_member_record(const struct ipk_member *member, uint32_t id, struct ipk_holder_shm *holder);
 

@@ -14,10 +14,11 @@
 #define IPK_MUTEX_SIZE 128
 #define IPK_MUTEX_RECURSIVE 1
 #define IPK_MUTEX_ANYONE 2 /* anybody may give it back, and its owner waits for it like the rest: threading.Lock. Never lost */
+#define IPK_MUTEX_INHERITS 4 /* its owner runs with the priority of whoever waits: mutex_pi.h has how. Not for ANYONE */
 
 struct ipk_mutex_owner {
 	uint32_t pid;    /* 0: nobody, or one that has not yet said who it is; in pid_namespace */
-	uint32_t thread; /* its thread id there */
+	uint32_t thread; /* its thread id there; 0: it has not yet said */
 	uint64_t start_time;
 	uint64_t pid_namespace;
 	uint32_t depth;
@@ -58,6 +59,10 @@ int ipk_mutex_consistent(struct ipk_sync *view);
 
 /* If it was taken through this view, by whatever thread, leave it as if we had died with it. Returns 1 if so, else 0. */
 int ipk_mutex_abandon(struct ipk_sync *view);
+
+/* Give back what a wait got that came to nothing. Who was told of a death leaves it for the next one to be told. Returns 0, -EPERM as
+ * ipk_mutex_release. */
+int ipk_mutex_undo(struct ipk_sync *view);
 
 /* Whether the calling thread owns it. */
 int ipk_mutex_mine(struct ipk_sync *view);

@@ -55,7 +55,7 @@ struct ipk_sync_info {
 struct ipk_sync;
 /* cffi: end */
 
-#define IPK_SYNC_VERSION 1
+#define IPK_SYNC_VERSION 2
 
 struct ipk_sync_shm {
 	_Atomic uint64_t magic; /* maker, last: sync.ready; then r/o like the rest */
@@ -73,7 +73,7 @@ struct ipk_sync {
 	struct ipk_sync_shm *object;
 	struct ipk_member *member;
 	uint32_t options, count; /* as validated; the object's own words are not read again */
-	_Atomic uint32_t held;   /* our id while the lock was taken through this view; 0: it was not */
+	_Atomic uint32_t held;   /* the thread that took the lock through this view, while it has it; 0: none */
 	_Atomic uint32_t slot;   /* our entry of the object's table of holders, plus 1; 0: none yet (holders.h) */
 	struct ipk_spin spin;
 };

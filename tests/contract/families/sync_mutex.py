@@ -21,6 +21,11 @@ def within() -> Made:
     return [Mutex.create(within=memory, offset=64), memory]
 
 
+def inheriting() -> Made:
+    memory = SharedMemory.create(size=4096, unlink_on_close=True)
+    return [Mutex.create(within=memory, offset=64, priority_inheritance=True), memory]
+
+
 def another_process(made: Made) -> Any:
     """As if it were one: a handle with a membership of its own."""
     made.append(type(made[0]).open(made[0].name))
@@ -47,6 +52,7 @@ MUTEX_TRAITS: dict[str, Any] = {
         "mark_consistent": lambda h: h.mark_consistent(),
         "locked": lambda h: h.locked(),
         "owner": lambda h: h.owner(),
+        "priority_inheritance": lambda h: h.priority_inheritance,
     },
     "constants": SYNC_CONSTANTS,
     "rival": AnotherThread,
@@ -71,5 +77,6 @@ SUBJECTS: tuple[Subject, ...] = (
         ),
         **MUTEX_TRAITS,
     ),
+    Subject("Mutex-inheriting-within", Mutex, make=inheriting, addressed=True, **MUTEX_TRAITS),
     Subject("Mutex-within", Mutex, make=within, addressed=True, **MUTEX_TRAITS),
 )
