@@ -39,11 +39,13 @@ __all__ = [
     "ClockSetError",
     "ClosedError",
     "DeadlockError",
+    "DisconnectedError",
     "EndOfStreamError",
     "IPCError",
     "LayoutError",
     "LimitError",
     "MessageTooLargeError",
+    "MessagesLostError",
     "NoProcessError",
     "NotFoundError",
     "NotOwnerError",
@@ -54,6 +56,7 @@ __all__ = [
     "QueueEmpty",
     "QueueFull",
     "RemovedError",
+    "StalledError",
     "SyscallError",
     "TimeoutExpired",
     "UnsupportedError",
@@ -120,8 +123,22 @@ class TimeoutExpired(SyscallError, TimeoutError):
     """The time given to a wait is up (ETIMEDOUT)."""
 
 
+class StalledError(TimeoutExpired):
+    """The time is up, and what was waited for is with another process, which lives, but did not go on (ETIMEDOUT).
+
+    Attributes:
+        pid: that process; 0 where it is not known.
+    """
+
+    pid: int = 0
+
+
 class BrokenPeerError(SyscallError, BrokenPipeError):
     """The other end is closed (EPIPE, ECONNRESET, ECONNREFUSED, ENOTCONN), or no longer answers (ETIMEDOUT)."""
+
+
+class DisconnectedError(BrokenPeerError):
+    """A slow reader was disconnected, as the creator of the ring had chosen (ECONNRESET); it may subscribe again."""
 
 
 class RemovedError(SyscallError):
@@ -190,6 +207,16 @@ class WorkerDiedError(IPCError):
 
 class EndOfStreamError(IPCError, EOFError):
     """The last writer closed its end, and everything that it sent has been received."""
+
+
+class MessagesLostError(IPCError):
+    """Messages were overwritten before this reader had received them; the next receive goes on after the gap.
+
+    Attributes:
+        lost: how many.
+    """
+
+    lost: int = 0
 
 
 class LayoutError(IPCError):
@@ -261,6 +288,12 @@ _REMEDIES: dict[tuple[str, int], str] = {
     ("ipk_spsc_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
     ("ipk_spsc_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
     ("ipk_spsc_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
+    ("ipk_mpmc_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
+    ("ipk_mpmc_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
+    ("ipk_mpmc_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
+    ("ipk_broadcast_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
+    ("ipk_broadcast_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
+    ("ipk_broadcast_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
     ("posix_fallocate", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
 }
 

@@ -17,7 +17,9 @@ from ipckit._native_quick import lib as quick
 RELEASE_GIL_ABOVE = 65536
 _EAGAIN = -errno.EAGAIN
 AGAIN = (0, _EAGAIN, -errno.EINTR)  # after a wait: it is worth a try, a slice is over, a signal handler ran
-_BATCH = 64  # messages for one call of the core; native/lane has the same number
+# For one call of the core, and for one batch; native/lane has the same numbers, and says why.
+_BATCH = 64  # messages
+_BATCH_BYTES = 262144
 _END_LOAN = (quick.ipk_spsc_release, quick.ipk_spsc_return_loan)
 
 
@@ -41,6 +43,28 @@ class Lane(Protocol):
 
     def try_receive_many(self, n: int, /) -> list[bytes] | int:
         """Remove and return 1 to *n* messages, or -errno."""
+
+
+class InPlaceLane(Lane, Protocol):
+    """What an SpscRing asks of its lane besides, for messages written and read where they lie."""
+
+    def reserve(self, n: int, deadline_ns: int, claim: list[Any], /) -> int:
+        """Make room for *n* bytes, waiting for it, and append to *claim* where it is in the data; 0, or -errno."""
+
+    def commit(self, length: int, /) -> int:
+        """Send so much of the room; 0, or -errno."""
+
+    def abort(self) -> object:
+        """Give the room back."""
+
+    def lend(self, deadline_ns: int, claim: list[Any], /) -> int:
+        """Lend the oldest message, waiting for one, and append to *claim* where it is; its length, or -errno."""
+
+    def release(self) -> object:
+        """Remove the message that is lent."""
+
+    def put_back(self) -> object:
+        """End the loan, and keep the message."""
 
 
 class CffiLane:
@@ -76,6 +100,46 @@ class CffiLane:
         batch = self.try_receive_many(1)
         return batch if isinstance(batch, int) else batch[0]
 
+    def reserve(self, n: int, deadline_ns: int, claim: list[Any], /) -> int:
+        given = ffi.new("struct ipk_spsc_part *")
+        try:
+            while (rc := quick.ipk_spsc_try_reserve(self._ring, n, given)) == _EAGAIN:
+                rc = lib.ipk_spsc_wait_room(self._ring, n, deadline_ns)
+                if rc not in AGAIN:
+                    break
+        finally:  # a signal handler may raise between any two calls: `given` tells whether the core gave us anything
+            if given.offset:
+                claim.append(given.offset)
+        return rc
+
+    def commit(self, length: int, /) -> int:
+        rc: int = quick.ipk_spsc_commit(self._ring, length)
+        return rc
+
+    def abort(self) -> None:
+        quick.ipk_spsc_abort(self._ring)
+
+    def lend(self, deadline_ns: int, claim: list[Any], /) -> int:
+        lent = ffi.new("struct ipk_spsc_part *")
+        try:
+            while (rc := quick.ipk_spsc_try_receive_part(self._ring, lent)) == _EAGAIN:
+                rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
+                if rc not in AGAIN:
+                    break
+        finally:
+            if lent.offset:
+                if lent.flags:
+                    quick.ipk_spsc_return_loan(self._ring)
+                else:
+                    claim.append(lent.offset)
+        return rc or (-errno.EOVERFLOW if lent.flags else lent.length)
+
+    def release(self) -> None:
+        quick.ipk_spsc_release(self._ring)
+
+    def put_back(self) -> None:
+        quick.ipk_spsc_return_loan(self._ring)
+
     def try_send_many(self, messages: list[bytes], first: int, /) -> int:
         batch = messages[first : first + _BATCH]
         slices = ffi.new("struct ipk_slice[]", len(batch))
@@ -88,8 +152,9 @@ class CffiLane:
 
     def try_receive_many(self, n: int, /) -> list[bytes] | int:
         received: list[bytes] = []
+        left = _BATCH_BYTES
         bounds = ffi.new("uint64_t[]", 2 * min(n, _BATCH))
-        while n > len(received):
+        while n > len(received) and left > 0:
             # A signal handler may raise between any two calls: bounds[1] tells whether the core lent us anything.
             bounds[1] = 0
             batch = None
@@ -103,9 +168,10 @@ class CffiLane:
                 if bounds[1]:
                     _END_LOAN[batch is None](self._ring)  # no jump, after which CPython 3.10 runs handlers
             received += batch
+            left -= sum(map(len, batch))
         return received
 
 
-def lane_of(ring: Any) -> Lane:
+def lane_of(ring: Any) -> InPlaceLane:
     """The fastest lane of this installation for the ring at that pointer."""
     return memory_lane("SpscLane", ring) or CffiLane(ring, quick.ipk_spsc_capacity(ring))

@@ -1,6 +1,7 @@
-/* bench_spsc [SECONDS]: what the ring itself costs, between two processes, copied in and copied out.
+/* bench_spsc [SECONDS]: what the ring itself costs, between two processes.
  *
- * One-way messages per second, and round trips of 64 bytes over two rings; both processes on one CPU, and on two.
+ * One-way messages per second, and round trips of 64 bytes over two rings; both processes on one CPU, and on two. Messages
+ * are copied in and copied out; or handed over in place, where each side touches the first and the last byte only.
  */
 #include <errno.h>
 #include <sched.h>
@@ -16,11 +17,13 @@
 #include "ipckit/spsc.h"
 
 #define CAPACITY (UINT64_C(1) << 20)
-#define LARGEST 65536
+#define LARGEST 1048576
+#define MESSAGES 4 /* that the ring holds at the least */
 #define ROUND_TRIP_BYTES 64
 #define ROUND_TRIPS_MAX 1000000
 #define REPEATS 5
 #define CHECK_CLOCK_EVERY 256
+#define IN_PLACE_FROM 65536
 
 static unsigned char out[LARGEST], in[LARGEST];
 static int64_t trips[ROUND_TRIPS_MAX];
@@ -44,8 +47,29 @@ static void send_one(struct ipk_spsc *ring, uint64_t length)
 		fail("try_send", rc);
 }
 
-/* Returns 0 at the end of the stream. */
-static int receive_one(struct ipk_spsc *ring)
+static void reserve_one(struct ipk_spsc *ring, uint64_t length)
+{
+	struct ipk_spsc_part given;
+	unsigned char *room;
+	int rc;
+
+	while ((rc = ipk_spsc_try_reserve(ring, length, &given)) == -EAGAIN) {
+		rc = ipk_spsc_wait_room(ring, length, IPK_NEVER);
+		if (rc < 0 && rc != -EAGAIN)
+			fail("wait_room", rc);
+	}
+	if (rc < 0)
+		fail("try_reserve", rc);
+	room = (unsigned char *)ipk_spsc_data(ring) + given.offset;
+	room[0] = out[0];
+	room[length - 1] = out[length - 1];
+	rc = ipk_spsc_commit(ring, length);
+	if (rc < 0)
+		fail("commit", rc);
+}
+
+/* Returns -EPIPE at the end of the stream, else the loan. */
+static int64_t lend_one(struct ipk_spsc *ring)
 {
 	int64_t lent;
 
@@ -53,12 +77,22 @@ static int receive_one(struct ipk_spsc *ring)
 		int rc = ipk_spsc_wait_message(ring, IPK_NEVER);
 
 		if (rc == -EPIPE)
-			return 0;
+			return rc;
 		if (rc < 0 && rc != -EAGAIN)
 			fail("wait_message", rc);
 	}
 	if (lent < 0)
 		fail("try_receive", lent);
+	return lent;
+}
+
+/* Returns 0 at the end of the stream. */
+static int receive_one(struct ipk_spsc *ring)
+{
+	int64_t lent = lend_one(ring);
+
+	if (lent < 0)
+		return 0;
 	memcpy(in, (unsigned char *)ipk_spsc_data(ring) + (lent >> 32), (size_t)(lent & UINT32_MAX));
 	ipk_spsc_release(ring);
 	return 1;
@@ -90,12 +124,12 @@ static int find_cpus(int cpus[2])
 	return found;
 }
 
-static void make(struct ipk_spsc *ring)
+static void make(struct ipk_spsc *ring, uint64_t capacity)
 {
 	int rc;
 
 	memset(ring, 0, sizeof(*ring));
-	rc = ipk_spsc_create(ring, NULL, CAPACITY, 0600);
+	rc = ipk_spsc_create(ring, NULL, capacity, 0, 0600);
 	if (rc < 0)
 		fail("create", rc);
 }
@@ -126,30 +160,47 @@ static void drain(struct ipk_spsc *ring, struct ipk_spsc *unused)
 	ipk_spsc_close(ring);
 }
 
-/* Messages per second: from the first send until the last message has been received. */
-static double one_way(uint64_t length, int64_t ns, const int cpus[2])
+static void look(struct ipk_spsc *ring, struct ipk_spsc *unused)
 {
+	int64_t lent;
+
+	(void)unused;
+	while ((lent = lend_one(ring)) >= 0) {
+		const unsigned char *message = (unsigned char *)ipk_spsc_data(ring) + (lent >> 32);
+
+		in[0] = message[0];
+		in[1] = message[(lent & UINT32_MAX) - 1];
+		ipk_spsc_release(ring);
+	}
+	ipk_spsc_close(ring);
+}
+
+/* Messages per second: from the first send until the last message has been received. */
+static double one_way(uint64_t length, int64_t ns, const int cpus[2], int in_place)
+{
+	const uint64_t capacity = MESSAGES * length > CAPACITY ? MESSAGES * length : CAPACITY;
+	void (*const put)(struct ipk_spsc *, uint64_t) = in_place ? reserve_one : send_one;
 	struct ipk_spsc ring;
 	uint64_t count = 0;
 	int64_t began, now;
 	pid_t pid;
 	int rc;
 
-	make(&ring);
-	pid = peer(drain, &ring, NULL, cpus[1]);
+	make(&ring, capacity);
+	pid = peer(in_place ? look : drain, &ring, NULL, cpus[1]);
 	pin(cpus[0]);
-	send_one(&ring, length); /* the peer is there when a ringful has gone */
-	while (ipk_spsc_wait_room(&ring, CAPACITY - IPK_SPSC_RECORD_HEADER, IPK_NEVER) == -EAGAIN)
+	put(&ring, length); /* the peer is there when a ringful has gone */
+	while (ipk_spsc_wait_room(&ring, capacity - IPK_SPSC_RECORD_HEADER, IPK_NEVER) == -EAGAIN)
 		;
 	began = ipk_monotonic_ns();
 	do {
 		for (int i = 0; i < CHECK_CLOCK_EVERY; i++)
-			send_one(&ring, length);
+			put(&ring, length);
 		count += CHECK_CLOCK_EVERY;
 		now = ipk_monotonic_ns();
 	} while (now - began < ns);
 	do /* all of it is free again: all has been received */
-		rc = ipk_spsc_wait_room(&ring, CAPACITY - IPK_SPSC_RECORD_HEADER, IPK_NEVER);
+		rc = ipk_spsc_wait_room(&ring, capacity - IPK_SPSC_RECORD_HEADER, IPK_NEVER);
 	while (rc == -EAGAIN);
 	now = ipk_monotonic_ns();
 	drop(&ring);
@@ -178,8 +229,8 @@ static void round_trip(int64_t ns, const int cpus[2], const char *placement)
 	size_t count = 0;
 	pid_t pid;
 
-	make(&to);
-	make(&from);
+	make(&to, CAPACITY);
+	make(&from, CAPACITY);
 	pid = peer(echo, &to, &from, cpus[1]);
 	pin(cpus[0]);
 	for (int i = 0; i < 1000; i++) { /* warm-up */
@@ -210,28 +261,36 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void report_one_way(uint64_t length, double seconds, const int cpus[2], const char *placement, int in_place)
+{
+	double rates[REPEATS];
+
+	for (int repeat = 0; repeat < REPEATS; repeat++)
+		rates[repeat] = one_way(length, (int64_t)(seconds * 1e9), cpus, in_place);
+	qsort(rates, REPEATS, sizeof(rates[0]), by_value);
+	printf("%-8s  %8d B  %-5s  %8.3f M msg/s  %8.3f GB/s  (%.3f to %.3f)\n", in_place ? "in place" : "one way", (int)length,
+	       placement, rates[REPEATS / 2] / 1e6, rates[REPEATS / 2] * (double)length / 1e9, rates[0] / 1e6,
+	       rates[REPEATS - 1] / 1e6);
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
-	const uint64_t sizes[] = {8, 64, 1024, LARGEST};
+	const uint64_t sizes[] = {8, 64, 1024, 65536, LARGEST};
 	double seconds = argc > 1 ? strtod(argv[1], NULL) : 0.3;
 	int cpus[2];
 	int count = find_cpus(cpus);
 	int placements[2][2] = {{cpus[0], cpus[0]}, {cpus[0], cpus[1]}};
 
-	printf("ring of %d KiB, %d repeats of %.1f s each: median, least and most\n", (int)(CAPACITY >> 10), REPEATS, seconds);
+	printf("ring of %d KiB, and of %d messages at the least; %d repeats of %.1f s each: median, least and most\n",
+	       (int)(CAPACITY >> 10), MESSAGES, REPEATS, seconds);
 	for (int cross = 0; cross < (count > 1 ? 2 : 1); cross++) {
 		const char *placement = cross ? "cross" : "same";
 
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-			double rates[REPEATS];
-
-			for (int repeat = 0; repeat < REPEATS; repeat++)
-				rates[repeat] = one_way(sizes[i], (int64_t)(seconds * 1e9), placements[cross]);
-			qsort(rates, REPEATS, sizeof(rates[0]), by_value);
-			printf("one way     %6d B  %-5s  %8.3f M msg/s  %8.3f GB/s  (%.3f to %.3f)\n", (int)sizes[i], placement,
-			       rates[REPEATS / 2] / 1e6, rates[REPEATS / 2] * (double)sizes[i] / 1e9, rates[0] / 1e6,
-			       rates[REPEATS - 1] / 1e6);
-			fflush(stdout);
+			report_one_way(sizes[i], seconds, placements[cross], placement, 0);
+			if (sizes[i] >= IN_PLACE_FROM)
+				report_one_way(sizes[i], seconds, placements[cross], placement, 1);
 		}
 		round_trip((int64_t)(seconds * 1e9), placements[cross], placement);
 	}

@@ -2,14 +2,14 @@
  * bytes goes in for a tenth of that, and the bytes object that comes out is built inside the call, where no other thread
  * can come between.
  */
-#include "lane.h"
+#include "spsc_lane.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "ipckit/spsc.h"
-
 #define BATCH 64
+/* Of one batch. What is freed together beyond that goes back to the kernel, and to get it anew costs several copies. */
+#define BATCH_BYTES 262144
 
 /* One attempt; a long copy gives the GIL away. */
 static int try_send(struct ipk_spsc *ring, const char *data, Py_ssize_t length)
@@ -35,8 +35,7 @@ static PyObject *lane_try_send(PyObject *self, PyObject *message)
 	return PyLong_FromLong(try_send(lane_address(self), data, length));
 }
 
-/* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
-static int wait_again(int rc)
+int spsc_wait_again(int rc)
 {
 	if (rc != -EAGAIN && rc != -EINTR)
 		return rc == 0;
@@ -65,7 +64,7 @@ static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t cou
 		Py_BEGIN_ALLOW_THREADS
 		rc = ipk_spsc_wait_room(ring, (uint64_t)length, deadline_ns);
 		Py_END_ALLOW_THREADS
-		again = wait_again(rc);
+		again = spsc_wait_again(rc);
 		if (again < 0)
 			return NULL;
 		if (!again)
@@ -114,10 +113,8 @@ static PyObject *lane_try_receive(PyObject *self, PyObject *Py_UNUSED(none))
 	return lent < 0 ? PyLong_FromLongLong(lent) : take_lent(ring, lent);
 }
 
-/* receive(deadline_ns: int) -> the oldest message, or -errno */
-static PyObject *lane_receive(PyObject *self, PyObject *deadline)
+int64_t spsc_lend(struct ipk_spsc *ring, PyObject *deadline)
 {
-	struct ipk_spsc *ring = lane_address(self);
 	int64_t lent;
 
 	while ((lent = ipk_spsc_try_receive(ring)) == -EAGAIN) {
@@ -125,16 +122,27 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 		int rc, again;
 
 		if (deadline_ns == -1 && PyErr_Occurred())
-			return NULL;
+			return -EINTR;
 		Py_BEGIN_ALLOW_THREADS
 		rc = ipk_spsc_wait_message(ring, deadline_ns);
 		Py_END_ALLOW_THREADS
-		again = wait_again(rc);
+		again = spsc_wait_again(rc);
 		if (again < 0)
-			return NULL;
+			return -EINTR;
 		if (!again)
-			return PyLong_FromLong(rc);
+			return rc;
 	}
+	return lent;
+}
+
+/* receive(deadline_ns: int) -> the oldest message, or -errno */
+static PyObject *lane_receive(PyObject *self, PyObject *deadline)
+{
+	struct ipk_spsc *ring = lane_address(self);
+	int64_t lent = spsc_lend(ring, deadline);
+
+	if (lent == -EINTR)
+		return NULL;
 	return lent < 0 ? PyLong_FromLongLong(lent) : take_lent(ring, lent);
 }
 
@@ -171,10 +179,11 @@ static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 	return PyLong_FromLongLong(sent);
 }
 
-/* Append `count` lent messages to the list, all or none. Returns 0, or -1 with an exception set. */
-static int append_lent(PyObject *list, const unsigned char *data, const uint64_t *bounds, int64_t count)
+/* Append `count` lent messages to the list, all or none. Returns their bytes, or -1 with an exception set. */
+static int64_t append_lent(PyObject *list, const unsigned char *data, const uint64_t *bounds, int64_t count)
 {
 	Py_ssize_t before = PyList_Size(list);
+	int64_t bytes = 0;
 
 	for (int64_t i = 0; i < count; i++) {
 		PyObject *message = copy_out(data + bounds[2 * i], bounds[2 * i + 1] - bounds[2 * i]);
@@ -185,8 +194,9 @@ static int append_lent(PyObject *list, const unsigned char *data, const uint64_t
 			PyList_SetSlice(list, before, PyList_Size(list), NULL);
 			return -1;
 		}
+		bytes += (int64_t)(bounds[2 * i + 1] - bounds[2 * i]);
 	}
-	return 0;
+	return bytes;
 }
 
 /* try_receive_many(n: int) -> a list of 1 to n messages, or -errno */
@@ -196,24 +206,26 @@ static PyObject *lane_try_receive_many(PyObject *self, PyObject *number)
 	uint64_t bounds[2 * BATCH];
 	Py_ssize_t left = PyLong_AsSsize_t(number);
 	PyObject *list;
-	int64_t lent = -EAGAIN;
+	int64_t lent = -EAGAIN, bytes = 0, more;
 
 	if (left == -1 && PyErr_Occurred())
 		return NULL;
 	list = PyList_New(0);
 	if (!list)
 		return NULL;
-	for (; left > 0; left -= (Py_ssize_t)lent) {
+	for (; left > 0 && bytes < BATCH_BYTES; left -= (Py_ssize_t)lent) {
 		lent = ipk_spsc_try_receive_many(ring, bounds, left < BATCH ? (uint32_t)left : BATCH);
 		if (lent < 0)
 			break;
-		if (append_lent(list, ipk_spsc_data(ring), bounds, lent) < 0) {
+		more = append_lent(list, ipk_spsc_data(ring), bounds, lent);
+		if (more < 0) {
 			ipk_spsc_return_loan(ring); /* out of memory: these stay in the ring */
 			if (PyList_Size(list) > 0)
 				PyErr_Clear();
 			break;
 		}
 		ipk_spsc_release(ring);
+		bytes += more;
 	}
 	if (PyList_Size(list) > 0)
 		return list;
@@ -228,6 +240,12 @@ static PyMethodDef lane_methods[] = {
 	{"try_receive", lane_try_receive, METH_NOARGS, NULL},
 	{"try_send_many", lane_try_send_many, METH_VARARGS, NULL},
 	{"try_receive_many", lane_try_receive_many, METH_O, NULL},
+	{"reserve", (PyCFunction)(void (*)(void))spsc_lane_reserve, METH_FASTCALL, NULL},
+	{"commit", spsc_lane_commit, METH_O, NULL},
+	{"abort", spsc_lane_abort, METH_NOARGS, NULL},
+	{"lend", (PyCFunction)(void (*)(void))spsc_lane_lend, METH_FASTCALL, NULL},
+	{"release", spsc_lane_release, METH_NOARGS, NULL},
+	{"put_back", spsc_lane_put_back, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };
 

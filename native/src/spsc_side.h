@@ -16,6 +16,26 @@ static inline uint64_t record_size(uint64_t length)
 	return (IPK_SPSC_RECORD_HEADER + length + 7) & ~UINT64_C(7);
 }
 
+/* How much a batch moves before the other side hears of it: both copy at the same time, each its own part. */
+static inline uint64_t portion(const struct ipk_spsc *ring)
+{
+	return ring->capacity / 8;
+}
+
+/* Add to a counter that no other process writes. */
+static inline void add_to(_Atomic uint64_t *counter, uint64_t number)
+{
+	/* relaxed, both: of the caller's own */
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + number, memory_order_relaxed);
+}
+
+static inline void notice_fork(struct ipk_spsc *ring)
+{
+	/* relaxed: only fork zeroes it, and the child sees all that came before */
+	if (ring->shm && !atomic_load_explicit(ring->segment.same_process, memory_order_relaxed))
+		ipk_spsc_forked(ring);
+}
+
 static inline void leave(struct ipk_spsc_side *side)
 {
 	/* release: pairs with enter, the view's fields go to the next caller, perhaps another thread */
@@ -28,9 +48,7 @@ static inline int enter(struct ipk_spsc *ring, uint32_t role)
 	struct ipk_spsc_side *side = &ring->side[role];
 	int rc = 0;
 
-	/* relaxed: only fork zeroes it, and the child sees all that came before */
-	if (ring->shm && !atomic_load_explicit(ring->segment.same_process, memory_order_relaxed))
-		ipk_spsc_forked(ring);
+	notice_fork(ring);
 	/* acquire: pairs with leave, and with take_side */
 	if (atomic_exchange_explicit(&side->busy, 1, memory_order_acquire))
 		/* relaxed: ordered by take_side, where it is close that is inside */
@@ -51,9 +69,7 @@ static inline void wake(struct ipk_spsc_sleep *sleep, struct ipk_spsc_index *wak
 	/* relaxed: the flag carries nothing; the sleeper looks at the index again */
 	if (!atomic_exchange_explicit(&sleep->asleep, 0, memory_order_relaxed))
 		return;
-	/* relaxed, both: a counter of the waker's own */
-	atomic_store_explicit(&waker->wakes, atomic_load_explicit(&waker->wakes, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
+	add_to(&waker->wakes, 1);
 	ipk_futex_wake((uint32_t *)&sleep->asleep, 1, IPK_FUTEX_ANY);
 }
 

@@ -56,9 +56,17 @@ static int spin(struct ipk_spsc *ring, const struct waiting *w, int64_t now, int
 	return 0;
 }
 
+/* Whether it makes no difference to the wait that its peer is gone: somebody will take over. */
+static int patient(const struct ipk_spsc *ring, const struct waiting *w)
+{
+	return w->role == IPK_SPSC_PRODUCER && ring->options & IPK_SPSC_PATIENT;
+}
+
 /* The peer closed, as seen by a sleeper that has announced itself. */
 static int closed(struct ipk_spsc *ring, const struct waiting *w)
 {
+	if (patient(ring, w))
+		return 0;
 	/* seq_cst: spsc.sleep */
 	return atomic_load_explicit(&ring->shm->roles.state[!w->role], memory_order_seq_cst) == IPK_SPSC_CLOSED;
 }
@@ -70,6 +78,8 @@ static int peer_gone(struct ipk_spsc *ring, const struct waiting *w, int ask_ker
 	/* acquire: spsc.end */
 	uint32_t state = atomic_load_explicit(&ring->shm->roles.state[peer], memory_order_acquire);
 
+	if (patient(ring, w))
+		return 0;
 	if (state == IPK_SPSC_CLOSED && !ready(ring, w, 0))
 		/* relaxed: ordered by spsc.end, if it was this view whose close gave up both roles */
 		return atomic_load_explicit(&ring->closed, memory_order_relaxed) ? -EBADF : -EPIPE;
@@ -88,9 +98,7 @@ static int sleep_on(struct ipk_spsc *ring, const struct waiting *w, int64_t unti
 	if (ready(ring, w, 1) || closed(ring, w)) {
 		rc = 0;
 	} else {
-		/* relaxed, both: a counter of our own */
-		atomic_store_explicit(&w->mine->waits,
-				      atomic_load_explicit(&w->mine->waits, memory_order_relaxed) + 1, memory_order_relaxed);
+		add_to(&w->mine->waits, 1);
 		rc = ipk_futex_wait((uint32_t *)&w->sleep->asleep, 1, until, IPK_FUTEX_ANY);
 	}
 	/* relaxed: the flag carries nothing */

@@ -22,7 +22,7 @@ static unsigned char bytes[2 * CAPACITY];
 static inline void make(uint64_t capacity)
 {
 	memset(&ring, 0, sizeof(ring));
-	CHECK_EQ(ipk_spsc_create(&ring, NULL, capacity, 0600), 0);
+	CHECK_EQ(ipk_spsc_create(&ring, NULL, capacity, 0, 0600), 0);
 	atomic_store(checkpoint, 0);
 }
 

@@ -409,7 +409,7 @@ int main(int argc, char **argv)
 	ledger_left = left;
 	ledger_copying_out = copying_out;
 	control = shared_memory(sizeof(*control));
-	CHECK_EQ(ipk_spsc_create(&ring, NULL, CAPACITY, 0600), 0);
+	CHECK_EQ(ipk_spsc_create(&ring, NULL, CAPACITY, 0, 0600), 0);
 	watchdog(60 + kills / 10 + seconds * 2, show_state);
 	birth(IPK_SPSC_PRODUCER);
 	birth(IPK_SPSC_CONSUMER);

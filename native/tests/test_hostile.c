@@ -34,7 +34,7 @@ static void make_guarded(void)
 	size_t mapped;
 
 	memset(&ring, 0, sizeof(ring));
-	CHECK_EQ(ipk_spsc_create(&ring, NULL, CAPACITY, 0600), 0);
+	CHECK_EQ(ipk_spsc_create(&ring, NULL, CAPACITY, IPK_SPSC_PARTS | IPK_SPSC_FILES, 0600), 0);
 	old = ring.segment.base;
 	mapped = ring.segment.mapped;
 	CHECK_EQ(mapped, IPK_SEGMENT_HEADER + IPK_SPSC_DATA + 2 * CAPACITY);
@@ -120,7 +120,7 @@ static void count(int64_t rc)
 {
 	answers[rc >= 0 ? 0 : rc == -EAGAIN ? 1 : rc == -EBADMSG ? 2 : 3]++;
 	CHECK(rc >= 0 || rc == -EAGAIN || rc == -EBADMSG || rc == -EMSGSIZE || rc == -ETIMEDOUT || rc == -EPIPE ||
-	      rc == -EOWNERDEAD);
+	      rc == -EOWNERDEAD || rc == -EOVERFLOW);
 }
 
 static void read_loan(uint64_t begin, uint64_t end)
@@ -133,11 +133,12 @@ static void one_call(uint64_t *seed)
 {
 	struct ipk_slice slices[BATCH];
 	struct ipk_spsc_stat stat;
+	struct ipk_spsc_part part;
 	uint64_t bounds[2 * BATCH];
 	uint64_t length = random_below(seed, 4) ? random_below(seed, 100) : random_below(seed, CAPACITY + 16);
 	int64_t rc;
 
-	switch (random_below(seed, 8)) {
+	switch (random_below(seed, 12)) {
 	case 0:
 	case 1:
 		count(ipk_spsc_try_send(&ring, scratch, length));
@@ -163,6 +164,29 @@ static void one_call(uint64_t *seed)
 			read_loan(bounds[2 * i], bounds[2 * i + 1]);
 		if (rc > 0)
 			CHECK_EQ(ipk_spsc_release(&ring), 0);
+		break;
+	case 7:
+		rc = ipk_spsc_try_reserve(&ring, length, &part);
+		count(rc);
+		if (rc == 0) {
+			CHECK(part.offset + length <= 2 * CAPACITY);
+			memcpy((unsigned char *)ipk_spsc_data(&ring) + part.offset, scratch, length);
+			CHECK_EQ(random_below(seed, 4) ? ipk_spsc_commit(&ring, length / 2) : ipk_spsc_abort(&ring), 0);
+		}
+		break;
+	case 8:
+		rc = ipk_spsc_try_receive_part(&ring, &part);
+		count(rc);
+		if (rc == 0) {
+			read_loan(part.offset, part.offset + part.length);
+			CHECK_EQ(random_below(seed, 2) ? ipk_spsc_skip_part(&ring) : ipk_spsc_return_loan(&ring), 0);
+		}
+		break;
+	case 9:
+		count(ipk_spsc_try_receive_into(&ring, scratch, length));
+		break;
+	case 10:
+		count(ipk_spsc_try_send_part(&ring, scratch, length, (uint32_t)random_below(seed, 8), length));
 		break;
 	case 6:
 		count(ipk_spsc_wait_message(&ring, 0));

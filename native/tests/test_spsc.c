@@ -11,7 +11,7 @@ static void capacity_bounds(void)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		memset(&ring, 0, sizeof(ring));
-		CHECK_EQ(ipk_spsc_create(&ring, NULL, bad[i], 0600), -EINVAL);
+		CHECK_EQ(ipk_spsc_create(&ring, NULL, bad[i], 0, 0600), -EINVAL);
 		drop();
 	}
 	CHECK_EQ(open_descriptors(), descriptors);
@@ -28,7 +28,7 @@ static void largest_capacity(void)
 	int rc;
 
 	memset(&ring, 0, sizeof(ring));
-	rc = ipk_spsc_create(&ring, NULL, IPK_SPSC_MAX_CAPACITY, 0600);
+	rc = ipk_spsc_create(&ring, NULL, IPK_SPSC_MAX_CAPACITY, 0, 0600);
 	if (rc == -ENOMEM || rc == -ENOSPC) {
 		puts("    skipped: no 2 GiB to spare");
 		return;
@@ -205,12 +205,12 @@ static void named_rings(void)
 
 	fresh_name(name);
 	memset(&ring, 0, sizeof(ring));
-	CHECK_EQ(ipk_spsc_create(&ring, name, CAPACITY, 0640), 0);
+	CHECK_EQ(ipk_spsc_create(&ring, name, CAPACITY, 0, 0640), 0);
 	umask(mask);
 	CHECK_EQ(stat(name, &st), 0);
 	CHECK_EQ(st.st_mode & 07777, 0640);
 	second = blank_view();
-	CHECK_EQ(ipk_spsc_create(second, name, CAPACITY, 0600), -EEXIST);
+	CHECK_EQ(ipk_spsc_create(second, name, CAPACITY, 0, 0600), -EEXIST);
 	CHECK_EQ(ipk_spsc_attach(second, open(name, O_RDWR | O_CLOEXEC)), 0);
 	CHECK_EQ(send_number(second, 5, 50), 0);
 	receive_number(&ring, 5, 50);

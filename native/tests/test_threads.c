@@ -34,7 +34,7 @@ static struct ipk_spsc ring;
 static void make(void)
 {
 	memset(&ring, 0, sizeof(ring));
-	CHECK_EQ(ipk_spsc_create(&ring, NULL, CAPACITY, 0600), 0);
+	CHECK_EQ(ipk_spsc_create(&ring, NULL, CAPACITY, 0, 0600), 0);
 }
 
 static void drop(void)

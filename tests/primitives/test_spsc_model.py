@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from ipckit._names import unique_name
 from ipckit._native_quick import lib as quick
 from ipckit.errors import BrokenPeerError, EndOfStreamError, MessageTooLargeError, TimeoutExpired
-from ipckit.ring import SpscRing, spsc
+from ipckit.ring import SpscRing
+from ipckit.ring import _spsc_handle as spsc
 from ipckit.ring._lane import CffiLane
 
 CAPACITY = 4096
@@ -114,6 +115,61 @@ class Model(RuleBasedStateMachine):
             assert caught.value.completed == expected
         self.produced(messages[:expected])
 
+    @rule(length=lengths, kept=st.integers(0, LARGEST), end=st.sampled_from(["commit", "shorten", "abort", "close"]))
+    def reserve(self, length: int, kept: int, end: str) -> None:
+        if length > LARGEST or not self.fits(length):
+            nowhere = BrokenPeerError if self.consumer_closed else TimeoutExpired
+            with pytest.raises(MessageTooLargeError if length > LARGEST else nowhere):
+                self.producer.reserve(length, timeout=0)
+            self.produced([])
+            return
+        message = self.message(length)
+        reservation = self.producer.reserve(length, timeout=0)
+        reservation.buf[:] = message
+        self.produced([])
+        if end == "commit":
+            reservation.commit()
+        elif end == "shorten":
+            message = message[:kept]
+            reservation.commit(len(message))
+        elif end == "abort":
+            reservation.abort()
+        else:
+            self.producer_closes()
+        if end in {"commit", "shorten"}:
+            self.produced([message])
+
+    @rule(end=st.sampled_from(["release", "keep", "close"]))
+    def peek(self, end: str) -> None:
+        if not self.queue:
+            with pytest.raises(EndOfStreamError if self.producer_closed else TimeoutExpired):
+                self.consumer.peek(timeout=0)
+            self.consumed(0)
+            return
+        loan = self.consumer.peek(timeout=0)
+        assert loan.buf == self.queue[0]
+        self.consumed(0)
+        if end == "release":
+            loan.release()
+            self.consumed(1)
+        elif end == "keep":
+            loan.__exit__(ValueError, None, None)
+        else:
+            self.consumer_closes()
+
+    @rule(size=lengths)
+    def receive_into(self, size: int) -> None:
+        buffer = bytearray(size)
+        if self.queue and len(self.queue[0]) <= size:
+            assert self.consumer.receive_into(buffer, timeout=0) == len(self.queue[0])
+            assert buffer[: len(self.queue[0])] == self.queue[0]
+            self.consumed(1)
+            return
+        nothing = EndOfStreamError if self.producer_closed else TimeoutExpired
+        with pytest.raises(MessageTooLargeError if self.queue else nothing):
+            self.consumer.receive_into(buffer, timeout=0)
+        self.consumed(0)
+
     @rule()
     def try_receive(self) -> None:
         if not self.queue and self.producer_closed:
@@ -159,6 +215,8 @@ class Model(RuleBasedStateMachine):
     def counters_agree(self) -> None:
         stat = self.keeper.stat()
         assert (stat.sent, stat.received, stat.used) == (self.sent, self.received, self.used)
+        assert self.keeper.depth == len(self.queue)
+        assert (self.keeper.producers, self.keeper.consumers) == (self.producer_held, self.consumer_held)
 
 
 class CffiModel(Model):

@@ -12,7 +12,8 @@ import pytest
 
 from ipckit._native_quick import lib as quick
 from ipckit.errors import BusyError, ClosedError
-from ipckit.ring import SpscRing, spsc
+from ipckit.ring import SpscRing
+from ipckit.ring import _spsc_handle as spsc
 from ipckit.ring._lane import CffiLane
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing_extensions import assert_type
 import ipckit
 from ipckit import SpscRing, errors, posix, sysv
 from ipckit.posix import Message, MessageQueue, Notification, QueueStatus, Semaphore, SharedMemory
+from ipckit.ring import Loan, Reservation
 
 queue = MessageQueue.create("/queue", max_messages=5, max_message_size=100, mode=0o600, unlink_on_close=True)
 assert_type(queue, MessageQueue)
@@ -118,10 +119,22 @@ with Ring.create("/ring", capacity=1 << 16) as ring:
     assert_type(ring.receive_many(10, timeout=0.5), list[bytes])
     assert_type(list(ring), list[bytes])
     assert_type(ring.stat().sent, int)
+    assert_type(ring.depth + ring.producers + ring.consumers, int)
+    assert_type(ring.receive_into(bytearray(10), timeout=1), int)
+    with ring.reserve(10, timeout=1) as room:
+        assert_type(room, Reservation)
+        assert_type(room.buf, memoryview)
+        room.commit(5)
+    with ring.peek() as loan:
+        assert_type(loan, Loan)
+        assert_type(loan.buf, memoryview)
+        loan.commit()  # type: ignore[attr-defined]
     ring.send_many("text")  # type: ignore[arg-type]
     ring.receive_many()  # type: ignore[call-arg]
 assert_type(Ring.open("/ring"), Ring)
 assert_type(Ring.from_fd(3), Ring)
+Ring.create(oversize="fragments", on_consumer_gone="drop")
+Ring.create(oversize="fragment")  # type: ignore[arg-type]
 
 try:
     ring.receive(timeout=0)

@@ -7,10 +7,17 @@
  *   | geometry | tail | head | consumer sleep | producer sleep | roles  | data ... capacity bytes |
  *     creator  producer consumer  both          both             both     producer fills, consumer drains
  *
- * A record is a 32-bit length, 32 bits of zero, and the message, padded to a multiple of 8. Head and tail are
+ * A record is a 32-bit length, 32 bits of flags, and the message, padded to a multiple of 8. Head and tail are
  * free-running byte positions; tail - head bytes are readable. A message is committed by the store of tail and
  * released by the store of head, so a side that is killed in the middle of anything leaves nothing half-done: what the
  * producer had not committed was never there, and what the consumer had not released is delivered to its successor.
+ * A reservation is room behind the tail, and nothing in the segment: whoever dies or aborts leaves none.
+ *
+ * A message that is longer than the ring, or than its users want to see in one piece, is several records (MORE, REST)
+ * or one that says which file it is in (FILE), if the creator allowed that. What is in a part is its users' business;
+ * calls that are about messages refuse it with -EOVERFLOW. A first part that follows one that announced more tells that
+ * the producer in between gave up or died; a part that continues a message is the first that a consumer finds if its
+ * predecessor died with the beginning.
  *
  * Sync points:
  *   spsc.full   put     stores tail   (seq_cst) -> take    loads tail   (acquire): the record is readable
@@ -49,18 +56,42 @@
 #define IPK_SPSC_NEVER 0  /* states of a role: nobody has claimed it yet */
 #define IPK_SPSC_OPEN 1   /* claimed; whether its holder lives, the participant slot tells */
 #define IPK_SPSC_CLOSED 2 /* its last holder closed it */
+/* Options of a ring, chosen by its creator: what is allowed for long messages, and what a full ring without consumer is. */
+#define IPK_SPSC_PARTS 1   /* records with MORE and REST */
+#define IPK_SPSC_FILES 2   /* records with FILE */
+#define IPK_SPSC_PATIENT 4 /* the producer waits for a successor of its consumer, as for a slow one */
+#define IPK_SPSC_DROPS 8   /* for the users: they drop what there is no consumer for, and say so with ipk_spsc_drop */
+/* Flags of a record. */
+#define IPK_SPSC_MORE 1 /* the next record goes on with the message */
+#define IPK_SPSC_REST 2 /* goes on with the message of the record before */
+#define IPK_SPSC_FILE 4 /* tells which file the message is in */
 
 struct ipk_spsc_stat {
 	uint64_t capacity;      /* bytes */
 	uint64_t used;          /* bytes between head and tail, record headers included */
+	uint64_t head;          /* byte positions, free-running */
+	uint64_t tail;
 	uint64_t sent;          /* messages committed */
 	uint64_t received;      /* messages released */
+	uint64_t waiting;       /* messages committed and not released */
+	uint64_t bytes_sent;    /* of messages, without headers */
 	uint64_t full_waits;    /* times that the producer slept */
 	uint64_t empty_waits;   /* times that the consumer slept */
 	uint64_t producer_wakes; /* wake-up calls made by the producer */
 	uint64_t consumer_wakes;
+	uint64_t dropped;       /* messages that the producer gave up for want of a consumer */
+	uint64_t skipped;       /* messages committed whose beginning went with a dead consumer */
+	uint64_t torn;          /* messages begun by a producer that gave up or died before their end */
+	uint64_t recoveries;    /* times that a role was taken over from a dead process */
 	uint32_t producer_state;
 	uint32_t consumer_state;
+	uint32_t options;
+};
+
+struct ipk_spsc_part {
+	uint64_t offset; /* bytes, in the data */
+	uint64_t length; /* bytes */
+	uint32_t flags;  /* IPK_SPSC_MORE, IPK_SPSC_REST, IPK_SPSC_FILE; 0: a whole message */
 };
 
 struct ipk_slice {
@@ -69,14 +100,19 @@ struct ipk_slice {
 };
 /* cffi: end */
 
+#define IPK_SPSC_LAYOUT 2 /* raised with each change of the object's layout */
 #define IPK_SPSC_RECORD_HEADER 8
 #define IPK_SPSC_DATA 4096 /* offset in the object */
 
 struct ipk_spsc_index {
 	_Alignas(IPK_LINE) _Atomic uint64_t position; /* bytes, free-running; owner of the line only, as all of it */
 	_Atomic uint64_t messages;
+	_Atomic uint64_t bytes;   /* of messages; producer only */
 	_Atomic uint64_t waits;
 	_Atomic uint64_t wakes;
+	_Atomic uint64_t dropped; /* producer: never sent; consumer: of `messages`, those that nobody received */
+	_Atomic uint64_t torn;    /* consumer only */
+	_Atomic uint32_t recoveries;
 	_Atomic uint32_t cpu; /* where the owner ran last, plus 1; 0: not yet said */
 };
 
@@ -90,7 +126,9 @@ struct ipk_spsc_roles {
 };
 
 struct ipk_spsc_shm {
-	uint64_t capacity; /* power of two; r/o after create */
+	uint64_t layout; /* IPK_SPSC_LAYOUT; r/o after create, as all of this line */
+	uint64_t capacity; /* power of two */
+	uint32_t options;
 	struct ipk_spsc_index tail; /* producer */
 	struct ipk_spsc_index head; /* consumer */
 	struct ipk_spsc_sleep consumer_sleep;
@@ -111,6 +149,7 @@ struct ipk_spsc_side {
 	uint64_t peer_seen;                 /* the other's, as last loaded */
 	uint64_t loan;                      /* bytes that release() will hand back; consumer only */
 	uint64_t loan_messages;
+	uint64_t reserved; /* bytes behind own that are being written; 0: none; producer only */
 	struct ipk_spin spin;
 };
 
@@ -121,6 +160,8 @@ struct ipk_spsc {
 	unsigned char *data; /* capacity bytes, then the same once more */
 	uint64_t capacity;   /* as validated; the segment's own word is not read again */
 	uint64_t mask;
+	uint32_t options;    /* as validated */
+	uint32_t flags;      /* of records, that the options allow */
 	_Atomic uint32_t closed;
 	struct ipk_spsc_side side[2];
 };
@@ -133,10 +174,11 @@ struct ipk_spsc;
 
 /* Make a ring and a view of it. path: NULL for an anonymous one (memfd), else where in /dev/shm it is published.
  *
- * capacity: a power of two, IPK_SPSC_MIN_CAPACITY to IPK_SPSC_MAX_CAPACITY, and no less than a page. mode: permission
- * bits, exact. ring: zeroed memory of the caller's. Returns 0; -EEXIST, -ENOSPC, -EINVAL, -errno; then nothing is left.
+ * capacity: a power of two, IPK_SPSC_MIN_CAPACITY to IPK_SPSC_MAX_CAPACITY, and no less than a page. options: those
+ * above. mode: permission bits, exact. ring: zeroed memory of the caller's. Returns 0; -EEXIST, -ENOSPC, -EINVAL,
+ * -errno; then nothing is left.
  */
-int ipk_spsc_create(struct ipk_spsc *ring, const char *path, uint64_t capacity, uint32_t mode);
+int ipk_spsc_create(struct ipk_spsc *ring, const char *path, uint64_t capacity, uint32_t options, uint32_t mode);
 
 /* Make a view of the ring behind fd, which becomes the view's own, also on failure.
  * Returns 0; -ENOMSG, -EPROTO as ipk_segment_attach; -errno. */
@@ -164,6 +206,28 @@ int ipk_spsc_try_send(struct ipk_spsc *ring, const void *data, uint64_t length);
  * Returns how many, or -errno as try_send (-EAGAIN, -EMSGSIZE: about the first). */
 int64_t ipk_spsc_try_send_many(struct ipk_spsc *ring, const struct ipk_slice *messages, uint32_t count);
 
+/* Send one part of a message, as ipk_spsc_try_send does a whole one. flags: what the ring's options allow. bytes: how
+ * many bytes of the message this part stands for, for the counter. Returns as try_send; -EINVAL: the flags. */
+int ipk_spsc_try_send_part(struct ipk_spsc *ring, const void *data, uint64_t length, uint32_t flags, uint64_t bytes);
+
+/* Give the caller room for a message of `length` bytes, to write in place and end with ipk_spsc_commit or
+ * ipk_spsc_abort. Until then every other call of the producer is -EBUSY. Producer. Does not block.
+ * Returns 0, and in `given` where the room is; or -errno as try_send, and nothing in `given`. */
+int ipk_spsc_try_reserve(struct ipk_spsc *ring, uint64_t length, struct ipk_spsc_part *given);
+
+/* Send the first `length` bytes of the reservation, from any thread that the reservation was handed to. Does not block.
+ * Returns 0; -EINVAL: more than was reserved, and the reservation stays; -ESTALE: there is none, as in a forked child. */
+int ipk_spsc_commit(struct ipk_spsc *ring, uint64_t length);
+
+/* The same as one part of a message: ipk_spsc_try_send_part. */
+int ipk_spsc_commit_part(struct ipk_spsc *ring, uint64_t length, uint32_t flags, uint64_t bytes);
+
+/* End the reservation: there never was a message. Does not block. Returns 0, also where there is none. */
+int ipk_spsc_abort(struct ipk_spsc *ring);
+
+/* Count a message that is not sent, for want of a consumer. Producer. Returns 0, or -errno as try_send. */
+int ipk_spsc_drop(struct ipk_spsc *ring);
+
 /* Wait until a message of `length` bytes may fit: spin, then sleep, at most one slice. Producer. Blocks.
  *
  * Returns 0: try again. -EAGAIN: the slice is over, or a handler ran (-EINTR): look around and wait again. -ETIMEDOUT: the
@@ -175,14 +239,29 @@ int ipk_spsc_wait_room(struct ipk_spsc *ring, uint64_t length, int64_t deadline_
 /* Lend the oldest message to the caller, who ends the loan with ipk_spsc_release. Consumer. Claims the role at its
  * first call. Does not block.
  *
- * Returns offset << 32 | length of the message in the data; -EAGAIN if there is none; -EBUSY if another process or
- * thread is the consumer or has a loan; -EBADMSG; -EBADF.
+ * Returns offset << 32 | length of the message in the data; -EAGAIN if there is none; -EOVERFLOW if it is in parts or
+ * in a file (ipk_spsc_try_receive_part); -EBUSY if another process or thread is the consumer or has a loan; -EBADMSG;
+ * -EBADF.
  */
 int64_t ipk_spsc_try_receive(struct ipk_spsc *ring);
 
-/* Lend the oldest messages, at most `count`, and none after those that fill an eighth of the ring: message i lies from
- * bounds[2 * i] to bounds[2 * i + 1] in the data. Returns how many, or -errno as try_receive. */
+/* Lend the oldest messages, at most `count`, and none after those that fill an eighth of the ring or 128 KiB: message i
+ * lies from bounds[2 * i] to bounds[2 * i + 1] in the data. Returns how many, or -errno as try_receive. */
 int64_t ipk_spsc_try_receive_many(struct ipk_spsc *ring, uint64_t *bounds, uint32_t count);
+
+/* Copy the oldest message into `size` bytes of the caller's, and release it. Consumer. Does not block.
+ * Returns its length; -EMSGSIZE if it is longer, and it stays in the ring; -errno as try_receive. */
+int64_t ipk_spsc_try_receive_into(struct ipk_spsc *ring, void *into, uint64_t size);
+
+/* Lend the oldest record, be it a message or a part of one. The loan ends with ipk_spsc_release, ipk_spsc_skip_part or
+ * ipk_spsc_return_loan. Consumer. Does not block. Returns 0, or -errno as try_receive and nothing in `lent`. */
+int ipk_spsc_try_receive_part(struct ipk_spsc *ring, struct ipk_spsc_part *lent);
+
+/* End the loan of a part whose message nobody will ever have; counted if it is the last one. Does not block. Returns 0. */
+int ipk_spsc_skip_part(struct ipk_spsc *ring);
+
+/* Count a message whose parts stopped before the end. Consumer. Returns 0, or -errno as try_receive. */
+int ipk_spsc_forget(struct ipk_spsc *ring);
 
 /* Wait until there is a message: spin, then sleep, at most one slice. Consumer. Blocks.
  * Returns as wait_room; -EPIPE and -EOWNERDEAD only when all that was sent has been received. */

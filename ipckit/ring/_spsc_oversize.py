@@ -1,0 +1,298 @@
+"""Messages longer than an SpscRing: as parts, one record each, or in a file, and one record that tells which."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from typing import TYPE_CHECKING, Any
+
+from ipckit._native import ffi, lib
+from ipckit._native_quick import lib as quick
+from ipckit.errors import LayoutError, NotFoundError
+from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._spill import Spilled, SpillFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipckit.ring._lane import InPlaceLane
+
+_TOTAL = struct.Struct("=Q")  # a first part begins with the length of the message, in bytes
+_FILE = struct.Struct("=QQQ")  # a file's position and nonce, and the length of the message
+_LONGEST = 1 << 47  # bytes; more than that fits into no address space
+_LONGEST_PART = 1 << 18  # bytes; copied out with the GIL held
+_EAGAIN = -errno.EAGAIN
+
+
+class Outgoing:
+    """The sending side of one handle; one call at a time, as the core sees to.
+
+    Methods return 0 or ``-errno``, as the core does.
+    """
+
+    __slots__ = ("_files", "_part", "_ring")
+
+    def __init__(self, ring: Any, capacity: int, files: SpillFiles | None) -> None:
+        self._ring = ring
+        self._files = files
+        self._part = min(capacity // 4 - 64, _LONGEST_PART)  # so that the two sides copy at the same time
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the receiver must be at work before all of a message has been sent."""
+        return self._files is None
+
+    def send(self, data: memoryview, deadline_ns: int) -> int:
+        """Send the message *data*, bytes.
+
+        Raises:
+            LimitError: there is no memory for its file (ENOSPC).
+        """
+        return self._send_parts(data, deadline_ns) if self._files is None else self._send_file(data, deadline_ns)
+
+    def _send_parts(self, data: memoryview, deadline_ns: int) -> int:
+        size = len(data)
+        first = min(self._part, size)
+        beginning = _TOTAL.pack(size) + data[:first]
+        rc = self._send_part(ffi.from_buffer(beginning), first, lib.IPK_SPSC_MORE, deadline_ns)
+        done = first
+        while not rc and done < size:
+            length = min(self._part, size - done)
+            flags = lib.IPK_SPSC_REST | (lib.IPK_SPSC_MORE if done + length < size else 0)
+            with ffi.from_buffer(data[done : done + length]) as part:
+                rc = self._send_part(part, length, flags, deadline_ns)
+            done += length
+        return rc
+
+    def _send_part(self, part: Any, message_bytes: int, flags: int, deadline_ns: int) -> int:
+        size = len(part)
+        core = lib if size > RELEASE_GIL_ABOVE else quick
+        rc: int
+        while (rc := core.ipk_spsc_try_send_part(self._ring, part, size, flags, message_bytes)) == _EAGAIN:
+            rc = lib.ipk_spsc_wait_room(self._ring, size, deadline_ns)
+            if rc not in AGAIN:
+                break
+        return rc
+
+    def _send_file(self, data: memoryview, deadline_ns: int) -> int:
+        assert self._files is not None
+        given = ffi.new("struct ipk_spsc_part *")
+        while (rc := quick.ipk_spsc_try_reserve(self._ring, _FILE.size, given)) == _EAGAIN:
+            rc = lib.ipk_spsc_wait_room(self._ring, _FILE.size, deadline_ns)
+            if rc not in AGAIN:
+                break
+        if rc:
+            return rc
+        key = None
+        try:
+            key = self._files.write(data, position_of(self._ring, "tail"))
+            record = _FILE.pack(*key, len(data))
+            ffi.memmove(ffi.cast("char *", quick.ipk_spsc_data(self._ring)) + given.offset, record, len(record))
+            rc = quick.ipk_spsc_commit_part(self._ring, len(record), lib.IPK_SPSC_FILE, len(data))
+        except BaseException:
+            quick.ipk_spsc_abort(self._ring)  # in vain if it was committed, and the exception came then
+            if key is not None and position_of(self._ring, "tail") == key.position:
+                self._files.remove(key)
+            raise
+        if rc:
+            self._files.remove(key)
+        return rc
+
+
+class Incoming:
+    """The receiving side of one handle; one call at a time, as the core sees to."""
+
+    __slots__ = ("_files", "_filled", "_key", "_last", "_parts", "_ring")
+
+    def __init__(self, ring: Any, files: SpillFiles | None) -> None:
+        self._ring = ring
+        self._files = files
+        self._parts: bytearray | None = None  # a message of which the beginning is here
+        self._filled = 0
+        self._last = 0  # bytes of its last part, which is on loan
+        self._key: Spilled | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the beginning of a message is here, and not in the ring."""
+        return self._parts is not None
+
+    def take(self, deadline_ns: int) -> bytes | bytearray | int:
+        """The oldest message, whatever it comes in, or ``-errno``; it stays in the ring until `finish` or `undo`.
+
+        Raises:
+            LayoutError: it is not what was announced; it is gone, and counted as lost.
+        """
+        lent = ffi.new("struct ipk_spsc_part *")
+        while True:
+            lent.offset = 0
+            try:
+                rc = quick.ipk_spsc_try_receive_part(self._ring, lent)
+                if rc == _EAGAIN:
+                    rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
+                    if rc in AGAIN:
+                        continue
+                if rc:
+                    if rc in {-errno.EPIPE, -errno.EOWNERDEAD}:
+                        self.forget()
+                    return rc
+                message = self._look_at(lent)
+            except BaseException:
+                if lent.offset:
+                    quick.ipk_spsc_return_loan(self._ring)
+                raise
+            if message is not None:
+                return message
+
+    def finish(self) -> None:
+        """The message that `take` returned is received."""
+        key, self._key = self._key, None
+        self._parts = None
+        quick.ipk_spsc_release(self._ring)
+        if key is not None and self._files is not None:
+            self._files.remove(key)
+
+    def undo(self) -> None:
+        """The message that `take` returned stays in the ring; `take` returns it again."""
+        self._filled -= self._last
+        self._last = 0
+        self._key = None
+        quick.ipk_spsc_return_loan(self._ring)
+
+    def forget(self) -> None:
+        """Nobody will send the rest of the message whose beginning is here."""
+        if self._parts is not None:
+            self._parts = None
+            quick.ipk_spsc_forget(self._ring)
+
+    def _look_at(self, lent: Any) -> bytes | bytearray | None:
+        """The message that the record on loan makes complete; None where there is none yet, and the loan has ended."""
+        flags: int = lent.flags
+        self._last = 0
+        if self._parts is not None and not flags & lib.IPK_SPSC_REST:
+            quick.ipk_spsc_return_loan(self._ring)
+            self.forget()  # its sender gave up or died, and this is another message
+            return None
+        record = ffi.cast("char *", quick.ipk_spsc_data(self._ring)) + lent.offset
+        if flags == 0:
+            return bytes(ffi.buffer(record, lent.length))
+        if flags == lib.IPK_SPSC_FILE:
+            return self._look_into_file(ffi.buffer(record, lent.length)[:])
+        if self._parts is None and flags & lib.IPK_SPSC_REST:
+            quick.ipk_spsc_skip_part(self._ring)  # whoever had the beginning is gone
+            return None
+        return self._add(record, lent.length, flags)
+
+    def _add(self, record: Any, length: int, flags: int) -> bytearray | None:
+        """Add a part to the message that is here, or begin one."""
+        more = bool(flags & lib.IPK_SPSC_MORE)
+        if not flags & lib.IPK_SPSC_REST:
+            total = _TOTAL.unpack(ffi.buffer(record, _TOTAL.size))[0] if length >= _TOTAL.size else 0
+            if not total <= _LONGEST:
+                raise self._refuse(more=more)
+            self._parts, self._filled = bytearray(total), 0
+            record, length = record + _TOTAL.size, length - _TOTAL.size
+        assert self._parts is not None
+        filled = self._filled + length
+        if length < 0 or filled > len(self._parts) or (filled < len(self._parts)) != more or flags & lib.IPK_SPSC_FILE:
+            raise self._refuse(more=more)
+        with ffi.from_buffer(self._parts) as whole:
+            ffi.memmove(whole + self._filled, record, length)
+        self._filled = filled
+        if more:
+            quick.ipk_spsc_release(self._ring)
+            return None
+        self._last = length
+        return self._parts
+
+    def _look_into_file(self, record: bytes) -> bytes | None:
+        if len(record) != _FILE.size or self._files is None:
+            raise self._refuse()
+        position, nonce, size = _FILE.unpack(record)
+        key = Spilled(position, nonce)
+        try:
+            message = self._files.read(key, size)
+        except NotFoundError:
+            quick.ipk_spsc_skip_part(self._ring)  # somebody has cleaned up
+            return None
+        except LayoutError:
+            self._refuse()
+            raise
+        self._key = key
+        return message
+
+    def _refuse(self, *, more: bool = False) -> LayoutError:
+        """Let go of garbage, which would be in the way for ever; it counts as one lost message."""
+        self._parts = None
+        quick.ipk_spsc_skip_part(self._ring)
+        if more:
+            quick.ipk_spsc_forget(self._ring)
+        return LayoutError("the parts of a message do not make one")
+
+
+class Roundabout:
+    """The lane of a handle that has the beginning of a message: every receive goes by way of `Incoming.take`."""
+
+    __slots__ = ("abort", "commit", "plain", "put_back", "release", "reserve", "send", "try_send", "try_send_many")
+
+    def __init__(self, lane: InPlaceLane) -> None:
+        self.plain = lane
+        self.send = lane.send
+        self.try_send = lane.try_send
+        self.try_send_many = lane.try_send_many
+        self.reserve = lane.reserve
+        self.commit = lane.commit
+        self.abort = lane.abort
+        self.release = lane.release
+        self.put_back = lane.put_back
+
+    def receive(self, _deadline_ns: int, /) -> bytes | int:
+        return -errno.EOVERFLOW
+
+    def try_receive(self) -> bytes | int:
+        return -errno.EOVERFLOW
+
+    def lend(self, _deadline_ns: int, _claim: list[Any], /) -> int:
+        return -errno.EOVERFLOW
+
+    def try_receive_many(self, _n: int, /) -> list[bytes] | int:
+        return -errno.EOVERFLOW
+
+
+def position_of(ring: Any, end: str) -> int:
+    """Where in the stream the ``"head"`` or the ``"tail"`` is, in bytes."""
+    stat = ffi.new("struct ipk_spsc_stat *")
+    quick.ipk_spsc_stat(ring, stat)
+    position: int = getattr(stat, end)
+    return position
+
+
+def sweep(ring: Any, files: SpillFiles) -> None:
+    """Remove the files that a dead sender or receiver has left."""
+
+    def look() -> Callable[[Spilled], bool]:
+        # In this order: what a new sender makes, after we have asked whether there is one, is not among the files.
+        found = ffi.new("struct ipk_participant_info *")
+        fd = quick.ipk_spsc_fd(ring)
+        sender_gone = quick.ipk_segment_participant(fd, lib.IPK_SPSC_PRODUCER, found) == 0
+        tail = position_of(ring, "tail")
+        head = position_of(ring, "head")
+        return lambda key: _before(key.position, head) or (sender_gone and not _before(key.position, tail))
+
+    files.sweep(look)
+
+
+def sweep_all(ring: Any, files: SpillFiles) -> None:
+    """Remove all files, if the ring has lost its name, and nobody sends or receives any more."""
+    found = ffi.new("struct ipk_participant_info *")
+    fd = quick.ipk_spsc_fd(ring)
+    if os.fstat(fd).st_nlink or any(quick.ipk_segment_participant(fd, role, found) for role in range(2)):
+        sweep(ring, files)
+    else:
+        files.sweep(lambda: lambda _key: True)
+
+
+def _before(one: int, other: int) -> bool:
+    """Whether a free-running 64-bit position lies before another."""
+    return 0 < (other - one) % (1 << 64) < 1 << 63
