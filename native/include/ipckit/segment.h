@@ -38,6 +38,9 @@
 #define IPK_PARTICIPANTS_MAX 63
 #define IPK_KIND_SPSC 1
 #define IPK_KIND_SYNC 2
+#define IPK_KIND_MPMC 3
+#define IPK_KIND_BROADCAST 4
+#define IPK_KIND_LATEST 5
 
 struct ipk_segment_info {
 	uint64_t magic; /* as found: tells a wrong version from a stranger's file */
