@@ -1,0 +1,321 @@
+"""What both sides of an MpmcRing share: its life, its numbers, its errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ipckit._arguments import check_int
+from ipckit._names import check_mode
+from ipckit._native import ffi, lib
+from ipckit._native_quick import lib as quick
+from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
+from ipckit.errors import ClosedError, IPCError, LayoutError, StalledError, check, syscall_error
+from ipckit.ring._choices import check_choice
+from ipckit.ring._claims import Claims
+from ipckit.ring._errors import receiving_failure, sending_failure, too_large
+from ipckit.ring._mpmc_lane import lane_of
+from ipckit.ring._mpmc_oversize import LongMessages
+from ipckit.ring._spill import ANONYMOUS, SpillFiles, check_room_for_files
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_RECORD_HEADER = 8
+_ON_CONSUMER_DEATH = {"redeliver": lib.IPK_MPMC_REDELIVER, "lose": lib.IPK_MPMC_LOSE}
+_ON_CONSUMER_GONE = {"block": lib.IPK_MPMC_BLOCK, "error": lib.IPK_MPMC_ERROR, "drop": lib.IPK_MPMC_DROP}
+_OVERSIZE = {"refuse": lib.IPK_MPMC_REFUSE, "file": lib.IPK_MPMC_FILES}
+_MOST = (1 << 32) - 1
+_CROWDED = "the ring has as many participants as it may, and all live; create it with more"
+
+# What a closed handle points to: every call on it is -EBADF.
+_CLOSED: Any = ffi.new("struct ipk_mpmc *")
+quick.ipk_mpmc_close(_CLOSED)
+_CLOSED_LANE = lane_of(_CLOSED)
+_NO_CLAIMS = Claims(None, ffi.NULL, 0)
+
+_mapped: weakref.WeakSet[MpmcHandle] = weakref.WeakSet()
+
+
+class MpmcStat(NamedTuple):
+    """A snapshot of a ring; its parts may be of slightly different moments."""
+
+    capacity: int
+    """bytes"""
+    used: int
+    """bytes in use, 8 bytes of header and up to 7 of padding for each message included"""
+    depth: int
+    """messages that wait to be received, those that are not yet committed included"""
+    sent: int
+    """messages"""
+    received: int
+    """messages"""
+    bytes_sent: int
+    """bytes of messages"""
+    bytes_received: int
+    """bytes of messages"""
+    full_waits: int
+    """times that a producer slept"""
+    empty_waits: int
+    """times that a consumer slept"""
+    wakes: int
+    """wake-up calls"""
+    lost: int
+    """messages dropped for want of a consumer, or lost with the one that had taken them"""
+    recoveries: int
+    """claims of the dead that others repaired"""
+
+
+def options_of(
+    *,
+    capacity: int,
+    max_messages: int,
+    participants: int,
+    on_consumer_death: str = "redeliver",
+    on_consumer_gone: str,
+    oversize: str,
+) -> Any:
+    """The arguments of `MpmcRing.create` as the core takes them.
+
+    Raises:
+        TypeError, ValueError: one of them is none.
+    """
+    check_int(capacity, "capacity", 1, lib.IPK_MPMC_MAX_CAPACITY, "bytes")
+    options = ffi.new("struct ipk_mpmc_options *")
+    options.capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_MPMC_MIN_CAPACITY)
+    options.max_messages = check_int(max_messages, "max_messages", 0, _MOST, "messages; 0: as many as fit")
+    options.participants = check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "handles with a role")
+    options.on_consumer_death = check_choice(on_consumer_death, "on_consumer_death", _ON_CONSUMER_DEATH)
+    options.on_consumer_gone = check_choice(on_consumer_gone, "on_consumer_gone", _ON_CONSUMER_GONE)
+    options.oversize = check_choice(oversize, "oversize", _OVERSIZE)
+    return options
+
+
+class MpmcHandle(SegmentHandle):
+    """A handle of a ring, as `MpmcRing` describes it."""
+
+    __slots__ = ("_capacity", "_claims", "_lane", "_long", "_ring")
+
+    _WHAT = "ring for many"
+
+    def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
+        super().__init__(name, unlink_on_close=unlink_on_close)
+        chosen = ffi.new("struct ipk_mpmc_options *")
+        quick.ipk_mpmc_chosen(ring, chosen)
+        self._ring = ring
+        self._lane = lane_of(ring)
+        self._capacity: int = chosen.capacity
+        self._claims = Claims(ring, quick.ipk_mpmc_data(ring), 2 * self._capacity)
+        self._long = _long_messages_of(ring, name) if chosen.oversize == lib.IPK_MPMC_FILES else None
+        _mapped.add(self)
+
+    @classmethod
+    def create(
+        cls,
+        name: str | None = None,
+        *,
+        capacity: int = 1 << 20,
+        mode: int = 0o600,
+        max_messages: int = 0,
+        participants: int = lib.IPK_MPMC_PARTICIPANTS,
+        on_consumer_death: Literal["redeliver", "lose"] = "redeliver",
+        on_consumer_gone: Literal["block", "error", "drop"] = "error",
+        oversize: Literal["refuse", "file"] = "refuse",
+        unlink_on_close: bool = False,
+    ) -> Self:
+        """Create a ring; an anonymous one (a sealed memfd) if *name* is None.
+
+        Args:
+            name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``.
+            capacity: bytes, rounded up to a power of two, 4 KiB to 2 GiB; a message takes its length, plus 8, rounded
+                up to a multiple of 8.
+            mode: permission bits, exact whatever the umask (an anonymous ring has no execute bits); whoever may write
+                a named ring's file may also truncate it.
+            max_messages: in the ring at a time, those that are being received included; 0: as many as fit.
+            participants: handles that have a role at a time, at most 4096; each takes 128 bytes.
+            on_consumer_death: what becomes of messages that a killed consumer had taken and not released: another one
+                receives them, or they are lost, and counted.
+            on_consumer_gone: what becomes of messages when the ring is full, there have been consumers, and the last
+                one closed or died. The producer waits for another one; gets an error; or drops the message, and it is
+                counted.
+            oversize: what becomes of messages longer than `max_message_size`. They are refused; or each goes through a
+                file beside the ring's, which whoever receives it removes. That takes a name.
+            unlink_on_close: `close` unlinks the name too, in the process that created it.
+
+        Raises:
+            AlreadyExistsError: the name is taken (EEXIST).
+            LimitError: /dev/shm, or memory, is full (ENOSPC, ENOMEM).
+        """
+        check_mode(mode)
+        if oversize == "file":
+            check_room_for_files(name)
+        options = options_of(
+            capacity=capacity,
+            max_messages=max_messages,
+            participants=participants,
+            on_consumer_death=on_consumer_death,
+            on_consumer_gone=on_consumer_gone,
+            oversize=oversize,
+        )
+        return cls._create(name, options, mode, unlink_on_close=unlink_on_close)
+
+    @classmethod
+    def _create(cls, name: str | None, options: Any, mode: int, *, unlink_on_close: bool) -> Self:
+        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
+        ring = ffi.new("struct ipk_mpmc *")
+        check(lib.ipk_mpmc_create(ring, path, options, mode), "ipk_mpmc_create", name)
+        return cls(ffi.gc(ring, quick.ipk_mpmc_unmap), name or "", unlink_on_close=unlink_on_close and name is not None)
+
+    @classmethod
+    def _attach(cls, fd: int, name: str) -> Self:
+        info = ffi.new("struct ipk_segment_info *")
+        quick.ipk_segment_inspect(fd, info)
+        ring = ffi.new("struct ipk_mpmc *")
+        rc = lib.ipk_mpmc_attach(ring, fd)
+        if rc == -errno.ENOMSG:
+            raise no_segment(name or fd, info)
+        if rc == -errno.EPROTO:
+            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_MPMC)
+        check(rc, "ipk_mpmc_attach", name or fd)
+        handle = cls(ffi.gc(ring, quick.ipk_mpmc_unmap), name)
+        if handle._long is not None:
+            handle._long.sweep()
+        return handle
+
+    @property
+    def capacity(self) -> int:
+        """Size of the ring in bytes."""
+        return self._capacity
+
+    @property
+    def max_message_size(self) -> int:
+        """The longest message in bytes: it fits when the ring is empty."""
+        return self._capacity - _RECORD_HEADER
+
+    @property
+    def max_messages(self) -> int:
+        """How many messages there may be in the ring at a time; 0: as many as fit."""
+        chosen = ffi.new("struct ipk_mpmc_options *")
+        quick.ipk_mpmc_chosen(self._ring, chosen)
+        self._check_open()
+        most: int = chosen.max_messages
+        return most
+
+    def fileno(self) -> int:
+        """The descriptor of the ring's memory, to hand over to another process; it cannot be polled."""
+        fd: int = quick.ipk_mpmc_fd(self._ring)
+        self._check_open()  # after the look: another thread may have closed it in between
+        return fd
+
+    def set_spin(self, seconds: float) -> None:
+        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
+        if not 0 <= seconds <= 1:
+            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
+        self._check_open()
+        quick.ipk_mpmc_set_spin(self._ring, int(seconds * 1e9))
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait to be received, those that are not yet committed included."""
+        return self.stat().depth
+
+    @property
+    def producers(self) -> int:
+        """How many living handles have the role of a producer."""
+        return self._living(lib.IPK_ROSTER_PRODUCER)
+
+    @property
+    def consumers(self) -> int:
+        """How many living handles have the role of a consumer."""
+        return self._living(lib.IPK_ROSTER_CONSUMER)
+
+    def stat(self) -> MpmcStat:
+        """Counters kept in the segment; reading them disturbs nobody."""
+        stat = ffi.new("struct ipk_mpmc_stat *")
+        rc = quick.ipk_mpmc_stat(self._ring, stat)
+        self._check_open()
+        check(rc, "ipk_mpmc_stat", self._name)
+        return MpmcStat(*(getattr(stat, field) for field in MpmcStat._fields))
+
+    def close(self) -> None:
+        """Give up the roles, and let go of the ring in this process; the others are told.
+
+        Reservations are aborted, loans returned. The name is unlinked only if `create` was told ``unlink_on_close``.
+
+        Raises:
+            BufferError: views of a reservation or of a loan are alive; the handle stays open and usable.
+        """
+        if not self._closed:
+            self._claims.end()
+        super().close()
+
+    def _living(self, role: int) -> int:
+        rc = quick.ipk_mpmc_living(self._ring, role)
+        self._check_open()
+        return check(rc, "ipk_mpmc_living", self._name)
+
+    def _failure(self, rc: int, length: int = 0, *, receiving: bool = False) -> IPCError:
+        """The exception for what a call of the core, or of the lane, returned; *length*: of the message, in bytes."""
+        name, verb = self._name or "anonymous ring", "receive" if receiving else "send"
+        if rc == -errno.EBADF and self._closed:
+            return ClosedError(f"{type(self).__name__} is closed")
+        if rc == -errno.EOWNERDEAD and self._long is not None:
+            self._long.sweep()
+        pid, number = divmod(-rc, 1 << 16)
+        if pid:
+            return _stalled(pid, verb, name)
+        if number == errno.EMSGSIZE:
+            return too_large(length, self.max_message_size, self._name)
+        if number == errno.ENOSPC:
+            return syscall_error(number, verb, name, remedy=_CROWDED)
+        if receiving:
+            return receiving_failure(rc, self._name, who="the last producer")
+        return sending_failure(rc, self._name, who="the last consumer")
+
+    def _long_messages(self) -> LongMessages:
+        """Where the long messages are, of which a record tells."""
+        self._check_open()
+        if self._long is None:
+            raise LayoutError(
+                f"the content of {self._name or 'the ring'!r} is corrupt: it has no files, and tells of one"
+            )
+        return self._long
+
+    def _describe(self) -> str:
+        return f"{self._name!r} capacity={self._capacity}" if self._name else f"anonymous capacity={self._capacity}"
+
+    def _release(self) -> None:
+        ring, self._ring, self._lane = self._ring, _CLOSED, _CLOSED_LANE
+        lib.ipk_mpmc_close(ring)  # wakes the waiters among our threads, and may wait for a lock
+        if self._long is not None:
+            self._long.sweep_all()
+        self._long = None
+        # Unmapped when the last reference goes: that is here, or in another thread's call.
+        self._claims = _NO_CLAIMS
+
+
+def _long_messages_of(ring: Any, name: str) -> LongMessages:
+    fd = quick.ipk_mpmc_fd(ring)
+    info = ffi.new("struct ipk_segment_info *")
+    check(quick.ipk_segment_inspect(fd, info), "ipk_segment_inspect", name or fd)
+    path = segment_path(name) if name else None  # of a named one that came as a descriptor: it is looked for
+    if not path and os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
+        path = ANONYMOUS
+    return LongMessages(ring, SpillFiles(path, fd, info.id[0]))
+
+
+def _stalled(pid: int, verb: str, name: str) -> StalledError:
+    error = StalledError(errno.ETIMEDOUT, f"The time given is up (what is in the way is with process {pid})", name)
+    error.syscall = verb
+    error.pid = pid
+    return error
+
+
+def _after_fork_in_child() -> None:
+    for ring in list(_mapped):
+        quick.ipk_mpmc_forked(ring._ring)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
