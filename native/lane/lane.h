@@ -11,6 +11,7 @@
 /* Copying this much takes longer than to hand the GIL over and get it back. */
 #define RELEASE_GIL_ABOVE 65536
 
+extern PyType_Spec broadcast_lane_spec;
 extern PyType_Spec event_lane_spec;
 extern PyType_Spec event_pair_lane_spec;
 extern PyType_Spec atomic_int64_lane_spec;

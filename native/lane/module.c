@@ -4,6 +4,7 @@ static const struct {
 	const char *name;
 	PyType_Spec *spec;
 } lanes[] = {
+	{"BroadcastLane", &broadcast_lane_spec},
 	{"BarrierLane", &barrier_lane_spec},
 	{"ConditionLane", &condition_lane_spec},
 	{"EventLane", &event_lane_spec},

@@ -1,0 +1,238 @@
+"""What writers and readers of a BroadcastRing share: its life and its numbers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from ipckit._arguments import check_int
+from ipckit._names import check_mode
+from ipckit._native import ffi, lib
+from ipckit._native_quick import lib as quick
+from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
+from ipckit.errors import check
+from ipckit.ring._broadcast_lane import lane_of
+from ipckit.ring._choices import check_choice
+from ipckit.ring._claims import Claims
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SlowReader = Literal["block", "overwrite", "disconnect"]
+
+_RECORD_HEADER = 16
+_POLICIES: dict[str, int] = {
+    "block": lib.IPK_BROADCAST_BLOCK,
+    "overwrite": lib.IPK_BROADCAST_OVERWRITE,
+    "disconnect": lib.IPK_BROADCAST_DISCONNECT,
+}
+_POLICY_NAMES = {number: name for name, number in _POLICIES.items()}
+
+# What a closed handle points to: every call on it is -EBADF.
+_CLOSED: Any = ffi.new("struct ipk_broadcast *")
+quick.ipk_broadcast_close(_CLOSED)
+_CLOSED_LANE = lane_of(_CLOSED)
+
+_mapped: weakref.WeakSet[BroadcastHandle] = weakref.WeakSet()
+
+
+class BroadcastStat(NamedTuple):
+    """A snapshot of a ring; its counters may be of slightly different moments."""
+
+    capacity: int
+    """bytes"""
+    used: int
+    """bytes that are retained, 16 bytes of header and up to 7 of padding for each message included"""
+    sent: int
+    """messages"""
+    received: int
+    """messages, by all readers that ever were: a message that three have received counts three times"""
+    bytes_sent: int
+    """bytes of messages"""
+    bytes_received: int
+    """bytes of messages"""
+    full_waits: int
+    """times that a writer slept because a reader was in the way"""
+    empty_waits: int
+    """times that a reader slept"""
+    wakes: int
+    """wake-up calls; one wakes all readers that sleep"""
+    lost: int
+    """messages that were overwritten before a reader had them, by all readers that noticed"""
+    recoveries: int
+    """writers that died amid a message"""
+
+
+class BroadcastHandle(SegmentHandle):
+    """A handle of a ring, as `BroadcastRing` describes it."""
+
+    __slots__ = ("_capacity", "_claims", "_lane", "_lost", "_policy", "_ring")
+
+    _WHAT = "broadcast ring"
+
+    def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
+        super().__init__(name, unlink_on_close=unlink_on_close)
+        stat = ffi.new("struct ipk_broadcast_stat *")
+        check(quick.ipk_broadcast_stat(ring, stat), "ipk_broadcast_stat", name)
+        self._ring = ring
+        self._lane = lane_of(ring)
+        self._capacity: int = stat.capacity
+        self._policy: int = stat.policy
+        self._lost = 0
+        self._claims = Claims(ring, quick.ipk_broadcast_data(ring), 2 * self._capacity)
+        _mapped.add(self)
+
+    @classmethod
+    def create(
+        cls,
+        name: str | None = None,
+        *,
+        capacity: int = 1 << 20,
+        slow_reader: SlowReader = "block",
+        participants: int = 64,
+        mode: int = 0o600,
+        unlink_on_close: bool = False,
+    ) -> Self:
+        """Create a ring; an anonymous one (a sealed memfd) if *name* is None.
+
+        Args:
+            name: "/" and at most 247 more bytes; the file is ``/dev/shm/ipckit.NAME``.
+            capacity: bytes, rounded up to a power of two, 4 KiB to 2 GiB; a message takes its length, plus 16, rounded
+                up to a multiple of 8, and at most half of the ring.
+            slow_reader: what happens when a reader has still to receive what is in the way of the next message.
+                ``"block"``: the writer waits for it. ``"overwrite"``: the reader goes on with the oldest message left,
+                and is told how many it lost. ``"disconnect"``: it receives nothing more until it subscribes again.
+            participants: how many handles may be writers or readers at a time, 1 to 4096; each takes 128 bytes.
+            mode: permission bits, exact whatever the umask (an anonymous ring has no execute bits); whoever may write
+                a named ring's file may also truncate it. Readers, too, need to write it: their positions are there.
+            unlink_on_close: `close` unlinks the name too, in the process that created it.
+
+        Raises:
+            AlreadyExistsError: the name is taken (EEXIST).
+            LimitError: /dev/shm, or memory, is full (ENOSPC, ENOMEM).
+        """
+        check_int(capacity, "capacity", 1, lib.IPK_BROADCAST_MAX_CAPACITY, "bytes")
+        check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "how many")
+        policy = check_choice(slow_reader, "slow_reader", _POLICIES)
+        check_mode(mode)
+        capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_BROADCAST_MIN_CAPACITY)
+        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
+        ring = ffi.new("struct ipk_broadcast *")
+        rc = lib.ipk_broadcast_create(ring, path, capacity, policy, participants, mode)
+        check(rc, "ipk_broadcast_create", name)
+        ring = ffi.gc(ring, quick.ipk_broadcast_unmap)
+        return cls(ring, name or "", unlink_on_close=unlink_on_close and name is not None)
+
+    @classmethod
+    def _attach(cls, fd: int, name: str) -> Self:
+        info = ffi.new("struct ipk_segment_info *")
+        quick.ipk_segment_inspect(fd, info)
+        ring = ffi.new("struct ipk_broadcast *")
+        rc = lib.ipk_broadcast_attach(ring, fd)
+        if rc == -errno.ENOMSG:
+            raise no_segment(name or fd, info)
+        if rc == -errno.EPROTO:
+            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_BROADCAST)
+        check(rc, "ipk_broadcast_attach", name or fd)
+        return cls(ffi.gc(ring, quick.ipk_broadcast_unmap), name)
+
+    @property
+    def capacity(self) -> int:
+        """Size of the ring in bytes."""
+        return self._capacity
+
+    @property
+    def max_message_size(self) -> int:
+        """The longest message in bytes: half of the ring, so that the next message never overwrites the newest."""
+        return self._capacity // 2 - _RECORD_HEADER
+
+    @property
+    def slow_reader(self) -> SlowReader:
+        """What the creator chose: ``"block"``, ``"overwrite"`` or ``"disconnect"``."""
+        return cast("SlowReader", _POLICY_NAMES[self._policy])
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait for this handle, those that are lost already included; 0 if it is no reader."""
+        depth: int = self._counters().depth
+        return depth
+
+    @property
+    def lost(self) -> int:
+        """How many messages MessagesLostError has told this handle it lost."""
+        return self._lost
+
+    @property
+    def producers(self) -> int:
+        """How many living writers there are. A handle is one from its first send to its close."""
+        return self._living("producers")
+
+    @property
+    def consumers(self) -> int:
+        """How many living readers there are; those that were disconnected are none."""
+        return self._living("consumers")
+
+    def fileno(self) -> int:
+        """The descriptor of the ring's memory, to hand over to another process; it cannot be polled."""
+        fd: int = quick.ipk_broadcast_fd(self._ring)
+        self._check_open()  # after the look: another thread may have closed it in between
+        return fd
+
+    def set_spin(self, seconds: float) -> None:
+        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
+        if not 0 <= seconds <= 1:
+            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
+        self._check_open()
+        quick.ipk_broadcast_set_spin(self._ring, int(seconds * 1e9))
+
+    def stat(self) -> BroadcastStat:
+        """Counters kept in the segment; reading them disturbs nobody."""
+        stat = self._counters()
+        return BroadcastStat(*(getattr(stat, field) for field in BroadcastStat._fields))
+
+    def close(self) -> None:
+        """Give up the roles, and let go of the ring in this process; the others are told.
+
+        A reservation is aborted, a loan returned. The name is unlinked only if `create` was told ``unlink_on_close``.
+
+        Raises:
+            BufferError: views of a reservation or of a loan are alive; the handle stays open and usable.
+        """
+        if not self._closed:
+            self._claims.end()
+        super().close()
+
+    def _counters(self) -> Any:
+        stat = ffi.new("struct ipk_broadcast_stat *")
+        rc = quick.ipk_broadcast_stat(self._ring, stat)
+        self._check_open()
+        check(rc, "ipk_broadcast_stat", self._name)
+        return stat
+
+    def _living(self, role: str) -> int:
+        quick.ipk_broadcast_bury(self._ring)
+        number: int = getattr(self._counters(), role)
+        return number
+
+    def _describe(self) -> str:
+        name = repr(self._name) if self._name else "anonymous"
+        return f"{name} capacity={self._capacity} slow_reader={self.slow_reader!r}"
+
+    def _release(self) -> None:
+        ring, self._ring, self._lane = self._ring, _CLOSED, _CLOSED_LANE
+        lib.ipk_broadcast_close(ring)  # waits for a thread that is inside, which may need the GIL to leave
+        # Unmapped when the last reference goes: that is here, or in the other thread's call.
+        self._claims = _NO_CLAIMS
+
+
+_NO_CLAIMS = Claims(None, ffi.NULL, 0)
+
+
+def _after_fork_in_child() -> None:
+    for ring in list(_mapped):
+        quick.ipk_broadcast_forked(ring._ring)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

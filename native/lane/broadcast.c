@@ -1,0 +1,271 @@
+/* The hot calls of a broadcast ring: the bytes object that comes out is built inside the call. A message is copied out by the
+ * core in one step, for on a ring that overwrites it may be gone the next moment.
+ */
+#include "lane.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ipckit/broadcast.h"
+
+#define BATCH 64
+#define NEAR 4096 /* bytes on the stack: messages of no more are copied there first, which costs less than to ask how long they are */
+
+/* One attempt; a long copy gives the GIL away. */
+static int try_send(struct ipk_broadcast *ring, const char *data, Py_ssize_t length)
+{
+	int rc;
+
+	if (length <= RELEASE_GIL_ABOVE)
+		return ipk_broadcast_try_send(ring, data, (uint64_t)length);
+	Py_BEGIN_ALLOW_THREADS
+	rc = ipk_broadcast_try_send(ring, data, (uint64_t)length);
+	Py_END_ALLOW_THREADS
+	return rc;
+}
+
+/* try_send(message: bytes) -> 0 or -errno */
+static PyObject *lane_try_send(PyObject *self, PyObject *message)
+{
+	Py_ssize_t length;
+	char *data;
+
+	if (PyBytes_AsStringAndSize(message, &data, &length) < 0)
+		return NULL;
+	return PyLong_FromLong(try_send(lane_address(self), data, length));
+}
+
+/* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
+static int wait_again(int rc)
+{
+	if (rc != -EAGAIN && rc != -EINTR)
+		return rc == 0;
+	return PyErr_CheckSignals() < 0 ? -1 : 1;
+}
+
+/* send(message: bytes, deadline_ns: int) -> 0 or -errno */
+static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t number)
+{
+	struct ipk_broadcast *ring = lane_address(self);
+	Py_ssize_t length;
+	char *data;
+	int rc, again;
+
+	if (number != 2) {
+		PyErr_SetString(PyExc_TypeError, "send() takes a message and a deadline");
+		return NULL;
+	}
+	if (PyBytes_AsStringAndSize(args[0], &data, &length) < 0)
+		return NULL;
+	while ((rc = try_send(ring, data, length)) == -EAGAIN) {
+		long long deadline_ns = PyLong_AsLongLong(args[1]);
+
+		if (deadline_ns == -1 && PyErr_Occurred())
+			return NULL;
+		Py_BEGIN_ALLOW_THREADS
+		rc = ipk_broadcast_wait_room(ring, (uint64_t)length, deadline_ns);
+		Py_END_ALLOW_THREADS
+		again = wait_again(rc);
+		if (again < 0)
+			return NULL;
+		if (!again)
+			break;
+	}
+	return PyLong_FromLong(rc);
+}
+
+/* A message that may be too long for the stack. Returns it, or NULL with *rc: -errno, or 0 and an exception set. */
+static PyObject *take_long(struct ipk_broadcast *ring, int64_t *rc)
+{
+	for (;;) {
+		int64_t length = ipk_broadcast_next_length(ring);
+		PyObject *message, *shorter;
+		char *into;
+
+		*rc = length;
+		if (length < 0)
+			return NULL;
+		*rc = 0;
+		message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+		if (!message)
+			return NULL;
+		into = PyBytes_AsString(message);
+		if (length <= RELEASE_GIL_ABOVE) {
+			*rc = ipk_broadcast_try_receive(ring, into, (uint64_t)length);
+		} else {
+			Py_BEGIN_ALLOW_THREADS
+			*rc = ipk_broadcast_try_receive(ring, into, (uint64_t)length);
+			Py_END_ALLOW_THREADS
+		}
+		if (*rc == length)
+			return message;
+		/* another thread of ours, or a writer, was faster: this is another message, or none */
+		shorter = *rc < 0 ? NULL : PyBytes_FromStringAndSize(into, (Py_ssize_t)*rc);
+		Py_DECREF(message);
+		if (*rc >= 0) {
+			*rc = 0;
+			return shorter;
+		}
+		if (*rc != -EMSGSIZE)
+			return NULL;
+	}
+}
+
+/* The next message, or NULL as take_long. */
+static PyObject *take(struct ipk_broadcast *ring, int64_t *rc)
+{
+	uint64_t near[NEAR / sizeof(uint64_t)];
+	int64_t length = ipk_broadcast_try_receive(ring, near, sizeof(near));
+
+	if (length == -EMSGSIZE)
+		return take_long(ring, rc);
+	*rc = length < 0 ? length : 0;
+	return length < 0 ? NULL : PyBytes_FromStringAndSize((const char *)near, (Py_ssize_t)length);
+}
+
+/* try_receive() -> the next message, or -errno */
+static PyObject *lane_try_receive(PyObject *self, PyObject *Py_UNUSED(none))
+{
+	int64_t rc;
+	PyObject *message = take(lane_address(self), &rc);
+
+	return message || rc == 0 ? message : PyLong_FromLongLong(rc);
+}
+
+/* receive(deadline_ns: int) -> the next message, or -errno */
+static PyObject *lane_receive(PyObject *self, PyObject *deadline)
+{
+	struct ipk_broadcast *ring = lane_address(self);
+	PyObject *message;
+	int64_t rc;
+
+	while ((message = take(ring, &rc)) == NULL && (rc == -EAGAIN || rc == -EALREADY)) {
+		long long deadline_ns = PyLong_AsLongLong(deadline);
+		int waited, again;
+
+		if (deadline_ns == -1 && PyErr_Occurred())
+			return NULL;
+		Py_BEGIN_ALLOW_THREADS
+		waited = ipk_broadcast_wait_message(ring, deadline_ns);
+		Py_END_ALLOW_THREADS
+		again = wait_again(waited);
+		if (again < 0)
+			return NULL;
+		if (!again)
+			return PyLong_FromLong(waited);
+	}
+	return message || rc == 0 ? message : PyLong_FromLongLong(rc);
+}
+
+/* try_send_many(messages: list[bytes], first: int) -> how many from the first on, a batch at the most, or -errno */
+static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
+{
+	struct ipk_broadcast *ring = lane_address(self);
+	struct ipk_slice slices[BATCH];
+	PyObject *messages;
+	Py_ssize_t first, number = 0, bytes = 0;
+	int64_t sent;
+
+	if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &messages, &first))
+		return NULL;
+	for (; number < BATCH && first + number < PyList_Size(messages); number++) {
+		PyObject *message = PyList_GetItem(messages, first + number);
+		Py_ssize_t length;
+		char *data;
+
+		if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
+			return NULL;
+		slices[number].data = data;
+		slices[number].length = (uint64_t)length;
+		bytes += length;
+	}
+	if (bytes <= RELEASE_GIL_ABOVE) {
+		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)number);
+	} else {
+		/* the list is the caller's own, and keeps the messages */
+		Py_BEGIN_ALLOW_THREADS
+		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)number);
+		Py_END_ALLOW_THREADS
+	}
+	return PyLong_FromLongLong(sent);
+}
+
+/* Append the messages that lie one behind the other. They are out of the ring: what there is no memory for is lost with
+ * the MemoryError. Returns 0, or -1 with an exception set. */
+static int append(PyObject *list, const char *from, const uint64_t *ends, int64_t number)
+{
+	uint64_t begin = 0;
+
+	for (int64_t i = 0; i < number; begin = ends[i++]) {
+		PyObject *message = PyBytes_FromStringAndSize(from + begin, (Py_ssize_t)(ends[i] - begin));
+		int rc = message ? PyList_Append(list, message) : -1;
+
+		Py_XDECREF(message);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* try_receive_many(n: int) -> a list of 1 to n messages, or -errno */
+static PyObject *lane_try_receive_many(PyObject *self, PyObject *limit)
+{
+	struct ipk_broadcast *ring = lane_address(self);
+	uint64_t near[2 * NEAR / sizeof(uint64_t)];
+	uint64_t ends[BATCH];
+	Py_ssize_t left = PyLong_AsSsize_t(limit);
+	PyObject *list;
+	int64_t received = -EAGAIN;
+
+	if (left == -1 && PyErr_Occurred())
+		return NULL;
+	list = PyList_New(0);
+	if (!list)
+		return NULL;
+	while (left > 0) {
+		received = ipk_broadcast_try_receive_many(ring, near, sizeof(near), ends, left < BATCH ? (uint32_t)left : BATCH);
+		if (received == -EMSGSIZE) {
+			PyObject *message = take_long(ring, &received);
+			int rc = message ? PyList_Append(list, message) : -1;
+
+			Py_XDECREF(message);
+			if (rc < 0)
+				break;
+			received = 1;
+		} else if (received < 0 || append(list, (const char *)near, ends, received) < 0) {
+			break;
+		}
+		left -= (Py_ssize_t)received;
+	}
+	if (PyErr_Occurred()) {
+		Py_DECREF(list);
+		return NULL;
+	}
+	/* what ended the batch is told by the next call */
+	if (PyList_Size(list) > 0)
+		return list;
+	Py_DECREF(list);
+	return PyLong_FromLongLong(received);
+}
+
+static PyMethodDef lane_methods[] = {
+	{"try_send", lane_try_send, METH_O, NULL},
+	{"send", (PyCFunction)(void (*)(void))lane_send, METH_FASTCALL, NULL},
+	{"receive", lane_receive, METH_O, NULL},
+	{"try_receive", lane_try_receive, METH_NOARGS, NULL},
+	{"try_send_many", lane_try_send_many, METH_VARARGS, NULL},
+	{"try_receive_many", lane_try_receive_many, METH_O, NULL},
+	{NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot lane_slots[] = {
+	{Py_tp_doc, (void *)"BroadcastLane(owner, address): the hot calls of the ring at that address, which owner keeps."},
+	{Py_tp_new, (void *)memory_lane_new},
+	{Py_tp_dealloc, (void *)memory_lane_dealloc},
+	{Py_tp_methods, lane_methods},
+	{0, NULL},
+};
+
+PyType_Spec broadcast_lane_spec = {
+	"ipckit._lane.BroadcastLane", (int)sizeof(struct memory_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
+};
