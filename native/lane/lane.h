@@ -19,6 +19,7 @@ extern PyType_Spec atomic_uint64_lane_spec;
 extern PyType_Spec barrier_lane_spec;
 extern PyType_Spec condition_lane_spec;
 extern PyType_Spec filelock_lane_spec;
+extern PyType_Spec latest_lane_spec;
 extern PyType_Spec mpmc_lane_spec;
 extern PyType_Spec mqueue_lane_spec;
 extern PyType_Spec mutex_lane_spec;

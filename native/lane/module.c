@@ -12,6 +12,7 @@ static const struct {
 	{"AtomicInt64Lane", &atomic_int64_lane_spec},
 	{"AtomicUInt64Lane", &atomic_uint64_lane_spec},
 	{"FileLockLane", &filelock_lane_spec},
+	{"LatestLane", &latest_lane_spec},
 	{"MpmcLane", &mpmc_lane_spec},
 	{"MsgLane", &sysv_msg_lane_spec},
 	{"MutexLane", &mutex_lane_spec},

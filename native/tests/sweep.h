@@ -34,7 +34,7 @@ void attach_beside(struct ipk_sync *view, const struct ipk_sync *beside, uint64_
 void when_entered(void (*function)(void));
 
 /* For `prepare`: a change of these bytes, shared with the victim, is one as well. At most MOST_MORE. */
-#define MOST_MORE 1024
+#define MOST_MORE 8192
 void also_watch(const void *bytes, size_t size);
 
 /* Let a process with a view of its own, in `object`, call function, and kill it after that; or when it sleeps in it. */

@@ -17,17 +17,21 @@ static const struct {
 } groups[] = {
 	{&atomic_scenes, &atomic_scene_count},
 	{&barrier_scenes, &barrier_scene_count},
+	{&broadcast_scenes, &broadcast_scene_count},
 	{&condition_scenes, &condition_scene_count},
 	{&event_scenes, &event_scene_count},
 	{&event_sleepers_scenes, &event_sleepers_scene_count},
 	{&latch_scenes, &latch_scene_count},
+	{&latest_scenes, &latest_scene_count},
 	{&making_scenes, &making_scene_count},
+	{&mpmc_scenes, &mpmc_scene_count},
 	{&mutex_scenes, &mutex_scene_count},
 	{&once_scenes, &once_scene_count},
 	{&rwlock_scenes, &rwlock_scene_count},
 	{&rwlock_sleepers_scenes, &rwlock_sleepers_scene_count},
 	{&semaphore_scenes, &semaphore_scene_count},
 	{&semaphore_sleepers_scenes, &semaphore_sleepers_scene_count},
+	{&spsc_scenes, &spsc_scene_count},
 };
 
 static int wanted(const struct scene *scene, int words, char **word)
