@@ -5,7 +5,7 @@ buffer per process (model/machine.py). In every reachable state what the protoco
 the end can be reached, and nobody sleeps when nothing can happen any more. A sleeper's slice may run out only after
 somebody has died: so with all alive every wake-up must come, and a death costs no more than a slice.
 
-usage: explore.py [MODEL ...]             the protocols as they are, then with each operation weakened that must not be
+usage: explore.py [MODEL ...]             the protocols as they are, then with mistakes, then with each order weakened
        explore.py [-v] MODEL NAME=ORDER   with one operation weakened (the names: OPERATIONS); -v: how it comes to that
 """
 
@@ -15,14 +15,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from model import MODELS
-from model.machine import WEAKER, Violation, explore
+from model.explorer import explore
+from model.processor import WEAKER
+from model.program import Violation
 
 if TYPE_CHECKING:
-    from model.machine import Machine, Model
+    from model.explorer import Model
+    from model.machine import Machine
 
 
 def check(model: Model) -> bool:
-    """Whether a protocol holds, and no longer does with each operation weakened."""
+    """Whether a protocol holds, and no longer does with a mistake planted in it, or with each operation weakened."""
     well = True
     for setting in model.settings:
         machine = model.machine(setting, {})
@@ -32,6 +35,12 @@ def check(model: Model) -> bool:
             print(f"{model.name}, {setting.name}: {violation}")
             tell(machine, violation)
             well = False
+    for mistake in model.planted:
+        try:
+            print(f"{model.name}, {mistake.name}: {explore(model.machine(mistake, {}))} states, NOT FOUND", flush=True)
+            well = False
+        except Violation as violation:
+            print(f"{model.name}, {mistake.name}: {violation}", flush=True)
     for name, place in model.operations.items():
         for weaker in WEAKER[place[3]].get(place[4], []):
             found = model.flaw(name, weaker)

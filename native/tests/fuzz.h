@@ -44,7 +44,7 @@ enum fuzz_subject { FUZZ_OBJECT, FUZZ_SEGMENT, FUZZ_RING, FUZZ_SUBJECTS };
 
 struct fuzz_setting {
 	uint8_t subject;
-	uint8_t kind;	 /* to attach as */
+	uint8_t kind;	 /* to attach as; of a ring: enum fuzz_ring_kind */
 	uint8_t options; /* FUZZ_SPINS, FUZZ_FULL */
 	uint8_t cut;	 /* for the object: this many lines less than it takes */
 	uint16_t lines;	 /* of the object, or 16 bytes of the file: what follows the content is zero */
@@ -58,7 +58,7 @@ struct fuzz_step {
 	uint8_t argument; /* of the call; the upper bit: through the second view */
 	uint8_t deadline;
 	uint8_t peer;	/* low 4 bits: what it does; high 4 bits: at which moment of the call, 0: before it */
-	uint16_t where; /* of the word that it changes; the upper bit: in the mutex beside */
+	uint16_t where; /* of the word that it changes; the upper bit: in the mutex beside; of a ring: behind the header */
 	uint16_t value;
 };
 _Static_assert(sizeof(struct fuzz_setting) == 8 && sizeof(struct fuzz_step) == 8, "as drawn above");
@@ -96,13 +96,14 @@ static inline struct fuzz_step fuzz_step_of(const struct fuzz_script *script, si
 
 extern int fuzz_live;
 extern uint32_t fuzz_next_id; /* that the next join gets */
+extern uint32_t fuzz_closed;  /* a bit for each view that is closed, and may say so */
 
 /* Where calls may touch, and where the peer acts. */
 struct fuzz_range {
 	unsigned char *at;
 	size_t size;
 };
-extern struct fuzz_range fuzz_object, fuzz_side;
+extern struct fuzz_range fuzz_object, fuzz_side; /* of a ring: its two views */
 
 /* A call begins: from here to fuzz_left the world is the step's. Returns its deadline. */
 int64_t fuzz_enter(const struct fuzz_step *step);
@@ -116,6 +117,13 @@ void fuzz_report(void);
 
 /* Start the thread that plays the peer, for `fuzz_live`. */
 void fuzz_start_peer(void);
+
+/* --- fuzz_kernel.c ----------------------------------------------------------------------------------------------- */
+
+extern int fuzz_mapping; /* what is mapped now is the file's, and goes to the arena */
+
+/* Reserve the place where the file will be mapped, its end before a page without access. */
+void fuzz_open_arena(int file);
 
 /* --- fuzz_calls.c, fuzz_more_calls.c ------------------------------------------------------------------------------ */
 
@@ -179,12 +187,26 @@ void fuzz_delocalise(unsigned char *bytes, size_t size);
 /* Where the content of an input is a whole file. */
 void fuzz_open_file(void);
 void fuzz_on_segment(const struct fuzz_script *script);
+
+/* Make the file what the script says. Returns its size. */
+size_t fuzz_fill_file(const struct fuzz_script *script);
+
+/* A descriptor of the file, for a view. */
+int fuzz_duplicate_file(void);
+
+/* --- fuzz_rings.c -------------------------------------------------------------------------------------------------- */
+
 void fuzz_on_ring(const struct fuzz_script *script);
 
-/* --- fuzz_seeds.c -------------------------------------------------------------------------------------------------- */
+/* --- fuzz_seeds.c, fuzz_ring_seeds.c ---------------------------------------------------------------------------------- */
 
 /* Write one input for each object that we can think of into the directory; or call take for each. */
 void fuzz_write_seeds(const char *directory);
 void fuzz_make_seeds(void (*take)(const char *name, const uint8_t *data, size_t size));
+
+/* Give one with that content, and a script of this style. */
+void fuzz_give_seed(const char *name, int style, struct fuzz_setting setting, const unsigned char *content, size_t size);
+void fuzz_make_ring_seeds(void);
+_Noreturn void fuzz_no_seed(const char *what);
 
 #endif

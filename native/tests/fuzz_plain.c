@@ -5,6 +5,8 @@
  *   SEED=123                      the random numbers of an earlier run
  */
 #include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +61,20 @@ static void keep_directory(const char *path)
 		fclose(file);
 	}
 	closedir(directory);
+}
+
+/* Keep the input that ends the process: as libFuzzer does, and for it. */
+static void keep_the_last(int signal_number)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "fuzz-crash-%d", (int)getpid());
+	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd >= 0 && write(fd, input, input_size) == (ssize_t)input_size)
+		fprintf(stderr, "the input is in %s\n", name);
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
 }
 
 static uint64_t below(uint64_t limit)
@@ -132,13 +148,17 @@ int main(int count, char **words)
 	seconds = count > 1 ? strtol(words[fuzz_live ? 2 : 1], NULL, 0) : 60;
 	random_state = random_seed();
 	fuzz_make_seeds(keep);
+	signal(SIGABRT, keep_the_last); /* of ours, and with ASAN_OPTIONS=abort_on_error=1 of the sanitizers' */
 	if (!fuzz_live && count == 3)
 		keep_directory(words[2]);
 	if (fuzz_live)
 		fuzz_start_peer();
 	end = ipk_monotonic_ns() + seconds * INT64_C(1000000000);
-	for (size_t i = 0; i < seed_count; i++, inputs++)
-		LLVMFuzzerTestOneInput(seeds[i].data, seeds[i].size);
+	for (size_t i = 0; i < seed_count; i++, inputs++) {
+		input_size = seeds[i].size;
+		memcpy(input, seeds[i].data, input_size);
+		LLVMFuzzerTestOneInput(input, input_size);
+	}
 	do {
 		watchdog(CALL_SECONDS, NULL);
 		for (int i = 0; i < (fuzz_live ? 1 : INPUTS_PER_LOOK); i++, inputs++) {

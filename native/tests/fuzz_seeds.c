@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fuzz.h"
+#include "fuzz_rings.h"
 #include "ipckit/atomic.h"
 #include "ipckit/barrier.h"
 #include "ipckit/condition.h"
@@ -17,11 +17,11 @@
 #include "ipckit/once.h"
 #include "ipckit/rwlock.h"
 #include "ipckit/semaphore.h"
-#include "ipckit/spsc.h"
 #include "ipckit/tracked_semaphore.h"
 
 #define LARGEST 32768
-#define CALLS 12 /* of a kind, at most */
+#define SCRIPT 24 /* steps */
+#define OBJECT_STYLES 3
 #define LINE 64
 
 enum { US, ANOTHER, DEAD };
@@ -32,12 +32,16 @@ static struct ipk_condition_wait waits[3];
 static struct ipk_barrier_wait parties[3];
 static void (*taker)(const char *name, const uint8_t *data, size_t size);
 
+_Noreturn void fuzz_no_seed(const char *what)
+{
+	fprintf(stderr, "fuzz_sync: no seed: %s\n", what);
+	abort();
+}
+
 static void expect(int good, const char *what)
 {
-	if (!good) {
-		fprintf(stderr, "fuzz_sync: no seed: %s\n", what);
-		abort();
-	}
+	if (!good)
+		fuzz_no_seed(what);
 }
 
 /* --- states -------------------------------------------------------------------------------------------------------- */
@@ -319,6 +323,12 @@ static const struct {
 	{"mutex-inconsistent", IPK_SYNC_MUTEX, 0, 0, inconsistent},
 	{"mutex-inherited", IPK_SYNC_MUTEX, 0, 0, inherited},
 	{"mutex-lost", IPK_SYNC_MUTEX, 0, 0, lost},
+	{"mutex-pi-free", IPK_SYNC_MUTEX, IPK_MUTEX_INHERITS, 0, nothing},
+	{"mutex-pi-ours", IPK_SYNC_MUTEX, IPK_MUTEX_INHERITS, 0, ours},
+	{"mutex-pi-deep", IPK_SYNC_MUTEX, IPK_MUTEX_INHERITS | IPK_MUTEX_RECURSIVE, 0, ours_deep},
+	{"mutex-pi-inconsistent", IPK_SYNC_MUTEX, IPK_MUTEX_INHERITS, 0, inconsistent},
+	{"mutex-pi-inherited", IPK_SYNC_MUTEX, IPK_MUTEX_INHERITS, 0, inherited},
+	{"mutex-pi-lost", IPK_SYNC_MUTEX, IPK_MUTEX_INHERITS, 0, lost},
 	{"rwlock-free", IPK_SYNC_RWLOCK, 0, 4, nothing},
 	{"rwlock-read", IPK_SYNC_RWLOCK, 0, 4, all_read},
 	{"rwlock-most", IPK_SYNC_RWLOCK, 0, 4, most_read},
@@ -365,8 +375,40 @@ static const struct {
 
 /* --- inputs -------------------------------------------------------------------------------------------------------- */
 
-/* Write a setting, the content without the zeros at its end, and a script: each call once, or some again and again. */
-static void give(const char *name, int style, struct fuzz_setting setting, const unsigned char *content, size_t size)
+/* The calls of a script: each once, or some again and again. */
+static struct fuzz_step step_of(int style, int i)
+{
+	struct fuzz_step step = {(uint8_t)(style == 2 ? SCRIPT - i : i), 0, 0, 0, 0, (uint16_t)(style * 0x1555 + i)};
+
+	step.argument = (uint8_t)((i % 3 == 2 ? 0x80 : 0) | (i & 3) | (style == 1 && i % 5 == 0 ? 0x40 : 0));
+	step.deadline = (uint8_t)(style == 0 ? (i & 1 ? 200 : 0) : 40 * (i % 7));
+	step.peer = (uint8_t)(style == 0 ? 0 : (i % 4) << 4 | (1 + (i + style) % 9));
+	step.where = (uint16_t)(LINE + 4 * (i * style % 16));
+	return step;
+}
+
+/* The same of a ring: in order by each view; then at random, and in the end also after a fork or a close. */
+static struct fuzz_step ring_step_of(int style, int i)
+{
+	static const uint8_t deadlines[] = {0, 120, 160, 200, 200, 244};
+	static const uint8_t words[] = {0, 0, 8, 16, 64, 72}; /* of a line: where rings have something */
+	uint64_t random = ((uint64_t)style * SCRIPT + (uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15);
+	struct fuzz_step step = {0, 0, 0, 0, 0, 0};
+
+	random ^= random >> 29;
+	step.call = (uint8_t)(style < 2 ? i : (int)(random >> 8) % (i < SCRIPT * 3 / 4 ? FUZZ_FORKS : FUZZ_CLOSES + 1));
+	step.argument = (uint8_t)(style < 2 ? (i / 6 % 2 ? 0x80 : 0) | (i & 3) : random >> 16);
+	step.deadline = deadlines[(random >> 24) % sizeof(deadlines)];
+	if (style > 0 && (random >> 32) % 3 == 0) {
+		step.peer = (uint8_t)((random >> 36) % 6 << 4 | (1 + (random >> 40) % 9));
+		step.where = (uint16_t)(0x8000 | ((random >> 44) % 10 * IPK_LINE + words[(random >> 50) % sizeof(words)]));
+	}
+	step.value = (uint16_t)(style < 2 ? style << 14 | i : (int)(random >> 48));
+	return step;
+}
+
+/* Write a setting, the content without the zeros at its end, and a script. */
+void fuzz_give_seed(const char *name, int style, struct fuzz_setting setting, const unsigned char *content, size_t size)
 {
 	static uint8_t input[LARGEST];
 	char full[96];
@@ -382,26 +424,14 @@ static void give(const char *name, int style, struct fuzz_setting setting, const
 	memcpy(input + at, content, size);
 	fuzz_delocalise(input + at, size);
 	at += size;
-	for (int i = 0; i < 2 * CALLS; i++) {
-		struct fuzz_step step = {0, 0, 0, 0, 0, 0};
+	for (int i = 0; i < SCRIPT; i++) {
+		struct fuzz_step step = setting.subject == FUZZ_RING ? ring_step_of(style, i) : step_of(style, i);
 
-		step.call = (uint8_t)(style == 2 ? CALLS - i % CALLS : i);
-		step.argument = (uint8_t)((i % 3 == 2 ? 0x80 : 0) | (i & 3) | (style == 1 && i % 5 == 0 ? 0x40 : 0));
-		step.deadline = (uint8_t)(style == 0 ? (i & 1 ? 200 : 0) : 40 * (i % 7));
-		step.peer = (uint8_t)(style == 0 ? 0 : (i % 4) << 4 | (1 + (i + style) % 9));
-		step.where = (uint16_t)(LINE + 4 * (i * style % 16));
-		step.value = (uint16_t)(style * 0x1555 + i);
 		memcpy(input + at, &step, sizeof(step));
 		at += sizeof(step);
 	}
 	snprintf(full, sizeof(full), "%s.%d", name, style);
 	taker(full, input, at);
-}
-
-static void give_all(const char *name, struct fuzz_setting setting, const unsigned char *content, size_t size)
-{
-	for (int style = 0; style < 3; style++)
-		give(name, style, setting, content, size);
 }
 
 static void make_object(uint32_t kind, uint32_t options, uint32_t count, size_t size)
@@ -442,22 +472,7 @@ static void give_segment(const char *name, uint32_t kind, size_t size)
 	fuzz_delocalise(file + IPK_SEGMENT_HEADER, size);
 	setting.lines = (uint16_t)(header->size / 16);
 	snprintf(full, sizeof(full), "segment-%s", name);
-	give(full, 0, setting, file, (size_t)header->size);
-}
-
-static void give_ring(const char *name, int messages)
-{
-	static struct ipk_spsc ring;
-	struct fuzz_setting setting = {FUZZ_RING, 0, 0, 0, 0, 0};
-
-	memset(&ring, 0, sizeof(ring));
-	expect(ipk_spsc_create(&ring, NULL, IPK_SPSC_MIN_CAPACITY, 0600) == 0, "ring");
-	for (int i = 0; i < messages; i++)
-		ipk_spsc_try_send(&ring, name, (uint64_t)i % 5);
-	setting.lines = (uint16_t)(ring.segment.size / 16);
-	give_all(name, setting, ring.segment.base, (size_t)ring.segment.size);
-	ipk_spsc_close(&ring);
-	ipk_spsc_unmap(&ring);
+	fuzz_give_seed(full, 0, setting, file, (size_t)header->size);
 }
 
 void fuzz_make_seeds(void (*take)(const char *name, const uint8_t *data, size_t size))
@@ -468,16 +483,16 @@ void fuzz_make_seeds(void (*take)(const char *name, const uint8_t *data, size_t 
 		struct fuzz_setting setting = {FUZZ_OBJECT, (uint8_t)states[i].kind, 0, 0, (uint16_t)(size / LINE), 0};
 
 		fuzz_join(&fuzz_members[DEAD], FUZZ_THIRD);
+		fuzz_members[DEAD].self.start_time++; /* what it records is of no process that runs */
 		make_object(states[i].kind, states[i].options, states[i].count, size);
 		states[i].make();
 		ipk_member_close(&fuzz_members[DEAD]);
-		give_all(states[i].name, setting, place, size);
+		for (int style = 0; style < OBJECT_STYLES; style++)
+			fuzz_give_seed(states[i].name, style, setting, place, size);
 		if (states[i].make == nothing)
 			give_segment(states[i].name, states[i].kind, size);
 	}
-	give_ring("ring-empty", 0);
-	give_ring("ring-messages", 5);
-	give_ring("ring-full", 2000);
+	fuzz_make_ring_seeds();
 }
 
 static const char *directory;

@@ -267,5 +267,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (parse(data, size, &setting, &script))
 		subjects[setting.subject % FUZZ_SUBJECTS](&script);
+	fuzz_mapping = 0;
 	return 0;
 }

@@ -23,6 +23,9 @@
 #define SLACK_NS 10000000  /* for looks at the clock after the time is over */
 #define LIVE_SLACK_NS INT64_C(5000000000) /* a loaded machine */
 #define NAPS 4		   /* moments in a sleep */
+#ifndef FUTEX_LOCK_PI2
+#define FUTEX_LOCK_PI2 13
+#endif
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
@@ -30,7 +33,7 @@
 enum { LOOKS, STORES, FLIPS, ADDS, NAMES_US, NAMES_ANOTHER, NAMES_NOBODY, HAMMERS, WAKES, INTERRUPTS, PEERS };
 
 int fuzz_live;
-uint32_t fuzz_next_id;
+uint32_t fuzz_next_id, fuzz_closed;
 struct fuzz_range fuzz_object, fuzz_side;
 
 static int inside;
@@ -48,6 +51,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *at);
 long __wrap_syscall(long number, ...);
 ssize_t __wrap_getrandom(void *buffer, size_t length, unsigned flags);
 int __wrap_fcntl(int fd, int command, ...);
+int __real_sched_yield(void);
+int __wrap_sched_yield(void);
 
 _Noreturn static void die(const char *what)
 {
@@ -147,6 +152,14 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *at)
 	return 0;
 }
 
+/* Two members live in the file of the objects, and nobody else: the kernel need not be asked. */
+static int lives(const struct flock *lock)
+{
+	uint64_t id = (uint64_t)lock->l_start & IPK_MEMBER_ID_MASK;
+
+	return id == FUZZ_FIRST || id == FUZZ_SECOND;
+}
+
 int __wrap_fcntl(int fd, int command, ...)
 {
 	va_list list;
@@ -157,7 +170,17 @@ int __wrap_fcntl(int fd, int command, ...)
 	va_end(list);
 	if (inside)
 		pass_moment();
+	if (inside && command == F_OFD_GETLK && fd == fuzz_members[0].fd) {
+		((struct flock *)argument)->l_type = lives(argument) ? F_WRLCK : F_UNLCK;
+		return 0;
+	}
 	return __real_fcntl(fd, command, argument);
+}
+
+/* Nobody else is there to run. */
+int __wrap_sched_yield(void)
+{
+	return inside ? 0 : __real_sched_yield();
 }
 
 ssize_t __wrap_getrandom(void *buffer, size_t length, unsigned flags)
@@ -223,6 +246,26 @@ static long nap_on_many(const struct ipk_futex_wait_entry *entries, uint32_t cou
 	return nap(until) < 0 ? -1 : (long)(acting.value % count);
 }
 
+/* A word that names its owner, to a kernel for which all other threads but the second member's are dead. */
+static long inherit(uint32_t *word, unsigned long operation, const struct timespec *until)
+{
+	uint32_t self = (uint32_t)gettid();
+	uint32_t was = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+
+	if (operation == FUTEX_UNLOCK_PI)
+		return (was & FUTEX_TID_MASK) != self ? fails(EPERM) : acting.value & 1 ? fails(EINVAL) :
+			(__atomic_store_n(word, 0, __ATOMIC_SEQ_CST), 0);
+	if ((was & FUTEX_TID_MASK) == self)
+		return fails(EDEADLK);
+	if ((was & FUTEX_TID_MASK) == 0) {
+		__atomic_compare_exchange_n(word, &was, self | (was & FUTEX_OWNER_DIED), 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if ((was & FUTEX_TID_MASK) != FUZZ_SECOND)
+		return fails(acting.value & 2 ? EINVAL : ESRCH);
+	return operation == FUTEX_TRYLOCK_PI ? fails(EAGAIN) : nap(until) < 0 ? -1 : fails(EAGAIN);
+}
+
 long __wrap_syscall(long number, ...)
 {
 	unsigned long a[6] = {0}; /* no more are read than the core gives */
@@ -241,6 +284,11 @@ long __wrap_syscall(long number, ...)
 	word = (uint32_t *)a[0];
 	check_word(word);
 	switch (a[1]) {
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_TRYLOCK_PI:
+	case FUTEX_UNLOCK_PI:
+		return inherit(word, a[1], (const struct timespec *)a[3]);
 	case FUTEX_WAIT_BITSET:
 		if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != (uint32_t)a[2])
 			return fails(EAGAIN);
@@ -298,7 +346,8 @@ int64_t fuzz_enter(const struct fuzz_step *step)
 
 static const int answers[] = {
 	EAGAIN, EBUSY, EINTR, ETIMEDOUT, EOWNERDEAD, ENOTRECOVERABLE, EDEADLK, EPERM, EOVERFLOW, ENOSPC, EALREADY, ECANCELED,
-	EPROTO, ENOMSG, EXDEV, ENOENT, EEXIST, ENOTEMPTY, EINVAL, EBADMSG, EPIPE, EMSGSIZE,
+	EPROTO, ENOMSG, EXDEV, ENOENT, EEXIST, ENOTEMPTY, EINVAL, EBADMSG, EPIPE, EMSGSIZE, ENODATA, ESTALE, ETIME, ECONNRESET,
+	EOPNOTSUPP, ECHILD,
 };
 
 static int is_answer(int64_t rc)
@@ -306,7 +355,7 @@ static int is_answer(int64_t rc)
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
 		if (rc == -answers[i])
 			return 1;
-	return rc >= 0;
+	return rc >= 0 || (rc == -EBADF && fuzz_closed);
 }
 
 int64_t fuzz_left(const char *call, int64_t rc, int slices)

@@ -23,14 +23,52 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from model import MODELS
-from model.machine import WEAKER
+from model.processor import WEAKER
 
 NATIVE = Path(__file__).resolve().parent.parent
 # The test of the threads -> what it is the test of.
 GROUPS = {
-    "test_threads": ["spsc.c", "spsc_side.h", "spsc_copy.c", "spsc_wait.c", "segment.c", "participant.c", "identity.c"],
+    "test_threads": [
+        "spsc.c",
+        "spsc_side.h",
+        "spsc_send.c",
+        "spsc_receive.c",
+        "spsc_wait.c",
+        "segment.c",
+        "participant.c",
+        "identity.c",
+    ],
+    "test_threads_latest": ["latest.c", "latest_view.h", "latest_copy.c", "latest_wait.c"],
+    "test_threads_mpmc": [
+        "mpmc.c",
+        "mpmc_view.h",
+        "mpmc_around.c",
+        "mpmc_locks.c",
+        "mpmc_receive.c",
+        "mpmc_send.c",
+        "mpmc_stat.c",
+        "mpmc_wait_message.c",
+        "mpmc_wait_room.c",
+        "mpmc_walk.c",
+        "roster.h",
+        "roster.c",
+        "sleepers.h",
+        "sleepers.c",
+    ],
+    "test_threads_broadcast": [
+        "broadcast.c",
+        "broadcast_copy.c",
+        "broadcast_join.c",
+        "broadcast_log.c",
+        "broadcast_receive.c",
+        "broadcast_send.c",
+        "broadcast_side.h",
+        "broadcast_stat.c",
+        "broadcast_wait.c",
+    ],
     "test_threads_event": ["event.c", "event_word.c", "event_many.c", "event_pair.c"],
     "test_threads_sync": ["lock.c", "member.h", "member.c", "mutex.c", "sync.c"],
+    "test_threads_mutex_pi": ["mutex_pi.c"],
     "test_threads_rwlock": [
         "rwlock_gate.c",
         "rwlock_gate.h",
@@ -50,6 +88,7 @@ ELSEWHERE = {
     "futex.c": "the user's words: sequentially consistent, whatever the user does with them",
     "atomic.c": "the user's integers: sequentially consistent, by promise",
     "interrupt.c": "one thread and its signal handlers",
+    "thread.c": "a page that the kernel gives out zeroed, and a thread's own word",
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-pthread", "-fsanitize=thread"]
 TRIES = 3  # a schedule that shows the race may not come at once
@@ -90,11 +129,45 @@ BETWEEN_THREADS = "of atomics, so that there is no race to report; and x86 keeps
 BEFORE_COUNTING = (
     "the reader counts itself after that, by an exchange that releases; C11 alone wants both to be seq_cst"
 )
+HANDED_OVER = (
+    "follows a system call of futex(2), as on the other side: the kernel orders what stands before and after it"
+)
+HALF_CHANGED = "another thread than the owner's lets go: whoever comes is told that what he finds may be half-changed"
 AS_SUB = "the same step as in ipk_holders_sub, which the models have"
+AS_WORDS = "a word like those of the data, which the model has"
+LATEST_NUMBER = (
+    "the look at the sleepers' word, a seq_cst load, has waited until the index of the value before was out; C11 alone "
+    "does not promise it"
+)
+LOOKED_AT_AGAIN = "whoever finds a newer number loads it again, with acquire, before he looks at the value"
+AFTER_ANNOUNCING = (
+    "the announcement just before it, a seq_cst exchange, is out before what follows, on every machine that we know; "
+    "C11 promises it only among seq_cst operations"
+)
+AS_WAKE_ALL = "the same step as in ipk_sleepers_wake_all, which the model has"
+BEFORE_THE_WORD = "the exchange of the entry's word that follows releases it; C11 alone wants both to be seq_cst"
+AFTER_USED = "the load of `used` just before it, a seq_cst one, has waited for what was stored; C11 alone wants both"
+AFTER_THE_WORD = "who finds the word empty has acquired what was told before, and looks at this only then"
+BURIED = (
+    "what the dead one did, the kernel orders; who finds the word empty and no end takes nobody for gone, and looks "
+    "again when his slice is over"
+)
+BY_THE_LOCK = "done under the lock, and looked at under the lock, which orders it"
+AFTER_A_DEATH = "only reached where an owner of the lock was killed between two stores, which threads do not do"
+SAME_WORD = "the walk loads the same word again before it finds nothing"
 # File, function, variable, order -> weakened to what no test can fail, and why.
 ALLOWED: dict[tuple[str, str, str, str], tuple[tuple[str, ...], str]] = {
     ("spsc.c", "take_side", "busy", "acq_rel"): (("acquire",), CLOSED_BEFORE_BUSY),
     ("spsc_wait.c", "closed", "state", "seq_cst"): (("acquire", "relaxed"), BEHIND_THE_INDEX),
+    ("latest.c", "take", "busy", "acq_rel"): (("acquire",), CLOSED_BEFORE_BUSY),
+    ("latest_copy.c", "ipk_latest_send", "sequence", "release"): (("relaxed",), LATEST_NUMBER),
+    ("latest_copy.c", "publish", "length", "release"): (("relaxed",), AS_WORDS),
+    ("latest_copy.c", "publish", "written_ns", "release"): (("relaxed",), AS_WORDS),
+    ("latest_copy.c", "ipk_latest_look", "length", "acquire"): (("relaxed",), AS_WORDS),
+    ("latest_copy.c", "ipk_latest_look", "written_ns", "acquire"): (("relaxed",), AS_WORDS),
+    ("latest_wait.c", "ready", "sequence", "acquire"): (("relaxed",), LOOKED_AT_AGAIN),
+    ("latest_wait.c", "roused", "sequence", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("latest_wait.c", "roused", "state", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
     ("segment.c", "ipk_segment_publish", "magic", "release"): (("relaxed",), NEW_MAPPING),
     ("segment.c", "ipk_segment_inspect", "magic", "acquire"): (("relaxed",), NEW_MAPPING),
     ("sync.c", "ipk_sync_begin", "magic", "acquire"): (("relaxed",), BY_THE_KERNEL),
@@ -110,12 +183,48 @@ ALLOWED: dict[tuple[str, str, str, str], tuple[tuple[str, ...], str]] = {
     ("holders.c", "ipk_holders_bury_one", "word", "seq_cst"): (("acq_rel", "relaxed"), BY_THE_KERNEL),
     ("rwlock_read.c", "ipk_rwlock_read_wait", "waiting", "release"): (("relaxed",), ELDERS),
     ("rwlock_gate.c", "ipk_rwlock_open_for_dead", "gate", "release"): (("relaxed",), IN_MEMORY),
+    ("mpmc_around.c", "ipk_mpmc_owner_pid", "id", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("mpmc_receive.c", "take_copied", "at", "release"): (("relaxed",), BY_THE_LOCK),
+    ("mpmc_wait_message.c", "look", "tail.commits", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("mpmc_wait_message.c", "look", "tail.place", "acquire"): (("relaxed",), SAME_WORD),
+    ("mpmc_wait_message.c", "happened", "place", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("mpmc_wait_message.c", "happened", "commits", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("mpmc_wait_message.c", "sleep_on", "closed", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("mpmc_wait_room.c", "roomy", "tail.place", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("mpmc_wait_room.c", "roomy", "place", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("mpmc_wait_room.c", "sleep_on", "closed", "seq_cst"): (("acquire", "relaxed"), AFTER_ANNOUNCING),
+    ("mpmc_walk.c", "ipk_mpmc_walk_begin", "tail.place", "acquire"): (("relaxed",), AFTER_A_DEATH),
+    ("broadcast_stat.c", "ipk_broadcast_holder", "id", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("broadcast_stat.c", "consumers", "word", "seq_cst"): (("acquire", "relaxed"), FOR_PEOPLE),
+    ("broadcast_stat.c", "depth", "tail.position", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("sleepers.h", "ipk_sleepers_wake_one", "word", "seq_cst"): (("acquire", "relaxed"), AS_WAKE_ALL),
+    ("roster.h", "ipk_roster_own", "slot", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("roster.c", "ipk_roster_claim", "slot", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("roster.c", "ipk_roster_claim", "slot", "release"): (("relaxed",), BETWEEN_THREADS),
+    ("roster.c", "find", "word", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("roster.c", "raise_used", "used", "seq_cst"): (("acq_rel", "relaxed"), BEFORE_THE_WORD),
+    ("roster.c", "tell_closed", "end", "seq_cst"): (("release",), BEFORE_THE_WORD),
+    ("roster.c", "tell_died", "end", "seq_cst"): (("acq_rel", "relaxed"), BURIED),
+    ("roster.c", "ipk_roster_bury_one", "end", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("roster.c", "ipk_roster_bury_one", "word", "seq_cst"): (("acq_rel", "relaxed"), BURIED),
+    ("roster.c", "ipk_roster_having", "word", "seq_cst"): (("acquire",), AFTER_USED),
+    ("roster.c", "ipk_roster_end", "end", "seq_cst"): (("acquire",), AFTER_THE_WORD),
+    ("roster.c", "ipk_roster_pid", "id", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("roster.c", "ipk_roster_get", "id", "acquire"): (("relaxed",), FOR_PEOPLE),
     ("barrier.c", "load", "word", "acquire"): (("relaxed",), MEETING),
     ("barrier.c", "change", "word", "acq_rel"): (("acquire", "release", "relaxed"), MEETING),
     ("barrier.c", "gate_of", "gate", "acquire"): (("relaxed",), MEETING),
     ("barrier.c", "finish", "gate", "release"): (("relaxed",), MEETING),
     ("barrier.c", "claim", "word", "release"): (("relaxed",), MEETING),
     ("barrier.c", "end", "ending", "release"): (("relaxed",), BY_THE_KERNEL),
+    ("mutex_pi.c", "give", "owner", "release"): (("relaxed",), HANDED_OVER),
+    ("mutex_pi.c", "own", "owner", "acquire"): (("relaxed",), HANDED_OVER),
+    ("mutex_pi.c", "give", "word", "release"): (("relaxed",), HANDED_OVER),
+    ("mutex_pi.c", "own", "owner", "release"): (("relaxed",), BETWEEN_THREADS),
+    ("mutex_pi.c", "recorded_dead", "owner", "acquire"): (("relaxed",), BETWEEN_THREADS),
+    ("mutex_pi.c", "ipk_mutex_pi_owner", "owner", "acquire"): (("relaxed",), FOR_PEOPLE),
+    ("mutex_pi.c", "take_over", "word", "acquire"): (("relaxed",), BY_THE_KERNEL),
+    ("mutex_pi.c", "ipk_mutex_pi_abandon", "word", "release"): (("relaxed",), HALF_CHANGED),
     ("condition.c", "change", "word", "acq_rel"): (("acquire", "release", "relaxed"), TICKETS),
     ("condition.c", "oldest", "word", "acquire"): (("relaxed",), TICKETS),
     ("condition.c", "notify_slot", "word", "acquire"): (("relaxed",), TICKETS),

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from model import condition, event, lock, ring, rwlock, tracked_semaphore
+from model import (
+    barrier,
+    condition,
+    event,
+    latch,
+    latest,
+    lock,
+    mpmc,
+    once,
+    ring,
+    roster,
+    rwlock,
+    semaphore,
+    tracked_semaphore,
+)
 
-MODELS = {
-    model.name: model
-    for model in (ring.MODEL, lock.MODEL, event.MODEL, rwlock.MODEL, condition.MODEL, tracked_semaphore.MODEL)
-}
+SYNC = [lock, event, rwlock, condition, semaphore, tracked_semaphore, barrier, latch, once]
+MODULES = [ring, *SYNC, latest, roster, mpmc]
+MODELS = {module.MODEL.name: module.MODEL for module in MODULES}

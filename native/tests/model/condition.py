@@ -10,13 +10,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from model.explorer import Model, Setting
 from model.guarded import Guarded
-from model.machine import LATE, Memory, Model, Process, Setting, State, Violation
+from model.program import LATE, Memory, Process, State, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from model.machine import Program, Step
+    from model.program import Program, Step
 
 FREE, CLAIMED, AWAKE, ASLEEP, NOTIFIED, MOVED, PASSING = range(0, 7 * 8, 8)  # beside the id
 STATE, ID = 56, 7

@@ -10,10 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from model.machine import LATE, Machine, Memory, Model, Process, Setting, State, Violation
+from model.explorer import Model, Setting
+from model.machine import Machine
+from model.program import LATE, Memory, Process, State, Violation
 
 if TYPE_CHECKING:
-    from model.machine import Program
+    from model.program import Program
 
 SET, WAITERS, ONE_TIME = 1, 2, 4
 ALL = 99  # to wake

@@ -9,7 +9,7 @@ from model.machine import Machine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.machine import Process, State, Step
+    from model.program import Process, State, Step
 
 
 class Guarded(Machine):

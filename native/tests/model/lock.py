@@ -3,7 +3,8 @@
 What must hold: nobody owns it while another one does, and each owner finds the protected data as the last one left it;
 who acquires is told of a death if, and only if, an owner died and nobody has said since that all is consistent; a lock
 that is lost is never owned again; an owner whose descriptors were closed by others is not taken for dead once its
-record stands.
+record stands. What a thread owns another one of its member may abandon, when it closes the view: then one of the two
+gives it back, and neither touches what is the next owner's.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from model.machine import DIFFERS, LATE, WOKEN, Machine, Memory, Model, Process, Setting, Violation, of
+from model.explorer import Model, Setting
+from model.machine import Machine
+from model.program import DIFFERS, LATE, WOKEN, Memory, Process, Violation, of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from model.machine import Program, State, Step
+    from model.program import Program, State, Step
 
 OWNER, WAITERS, DIED, LOST = 7, 8, 16, 32
 ALL = 99  # to wake
@@ -55,6 +58,8 @@ class Options(NamedTuple):
     abandons: bool = False
     poisons: bool = False  # releases without saying that all is consistent
     records: bool = False  # the holder's record, for processes whose descriptors may be closed
+    closes: bool = False  # another thread of the first one's member abandons what that owns
+    blind: bool = False  # a mistake: it does not ask whether the other one was faster
 
 
 def free(r: Registers) -> bool:
@@ -140,9 +145,7 @@ class Thread(NamedTuple):
 
     def own(self) -> Program:
         """Say who owns it."""
-        if not self.options.records:
-            return []
-        return [
+        record: Program = [
             ("load", "relaxed", "holder.id", "holder"),
             ("if", lambda r: r.holder == self.id, "own.recorded"),
             ("store", "relaxed", "holder.id", 0),
@@ -150,10 +153,20 @@ class Thread(NamedTuple):
             ("store", "record.id", "holder.id", self.id),
             "own.recorded",
         ]
+        return [*(record if self.options.records else []), ("store", "relaxed", "thread", self.number + 1)]
+
+    def disown(self, otherwise: str) -> Program:
+        """Clear the thread's word, if it still names us."""
+        return [
+            ("load", "relaxed", "word", "word"), ("unless", lambda r: r.word & OWNER == self.id, otherwise),
+            ("store", "relaxed", "thread", 0) if self.options.blind else
+            ("cas", "relaxed", "thread", self.number + 1, 0, "word", otherwise),
+        ]  # fmt: skip
 
     def leave(self, at: str, next_: Callable[[Registers], int]) -> Program:
-        """Give it back, and wake one, or all if it is lost."""
+        """Give it back, and wake one, or all if it is lost; "robbed" if it is not ours."""
         return [
+            *self.disown("robbed"),
             ("load", "relaxed", "word", "word"),
             f"{at}.again",
             ("check", lambda r: r.word & OWNER == self.id, "a living owner was robbed"),
@@ -164,10 +177,10 @@ class Thread(NamedTuple):
             f"{at}.left",
         ]
 
-    def program(self) -> Program:
-        """Acquire, use and release it, so many times."""
+    def acquire(self) -> Program:
+        """Go to "own" with the lock, or to "close" without it, because it is lost, or for the deadline."""
         return [
-            "next", ("set", "keep", 0),
+            ("set", "keep", 0),
             # ipk_lock_try
             *self.take(lambda _: 0, "try.held", lambda _: 0),
             "try.held", ("if", lambda r: r.word & OWNER, "wait"),
@@ -199,10 +212,18 @@ class Thread(NamedTuple):
             "recover.lost", ("if", lambda r: r.word & OWNER == r.item, "recover.take"),
             "over", ("set", "item", 0), ("set", "holder", 0), ("set", "pid", 0),
             *([("choose", "wait")] if self.options.gives_up else [("goto", "wait")]), ("goto", "close"),
-            # the critical section
             "own", ("set", "item", 0), ("set", "slept", 0), ("set", "woken", 0), *self.own(),
+        ]  # fmt: skip
+
+    def program(self) -> Program:
+        """Acquire, use and release it, so many times."""
+        closed = self.options.closes and self.number == 0  # it knows that it may be closed, and changes nothing
+        use: Program = [
             ("load", "plain", "data", "item"), ("ghost", intact), ("store", "plain", "data", lambda r: r.item + 1),
             ("ghost", lambda r, _: {"stored": r.item + 1}), ("set", "item", 0),
+        ]  # fmt: skip
+        return [
+            "next", *self.acquire(), *([] if closed else use),
             *([("choose", "abandon")] if self.options.abandons else []),
             ("unless", lambda r: r.died, "release"),
             *([("choose", "release")] if self.options.poisons else []),
@@ -211,8 +232,17 @@ class Thread(NamedTuple):
             *self.leave("release", lambda r: LOST if r.died else 0), ("goto", "done"),
             *(["abandon", *self.leave("abandon", lambda _: DIED)] if self.options.abandons else []),
             "done", ("set", "rounds", lambda r: r.rounds - 1), ("set", "died", 0), ("set", "word", 0),
-            ("if", lambda r: r.rounds, "next"),
+            ("if", lambda r: r.rounds, "next"), ("goto", "close"),
+            "robbed", *([("goto", "done")] if closed else [("check", lambda _: False, "a living owner was robbed")]),
             "close", ("end",),
+        ]  # fmt: skip
+
+    def closing(self) -> Program:
+        """Abandon what the thread of this number owns."""
+        return [
+            ("load", "relaxed", "thread", "item"), ("unless", lambda r: r.item == self.number + 1, "robbed"),
+            ("set", "item", 0), *self.leave("abandon", lambda _: DIED),
+            "robbed", ("set", "item", 0), ("end",),
         ]  # fmt: skip
 
 
@@ -236,15 +266,15 @@ class Lock(Machine):
         **more: bool,
     ) -> None:
         options = Options(records=strips > 0, **more)
-        names = ["word", "data", "owner", "broken", "lost", "stored", "holder.id", "holder.pid", "stripped"]
-        super().__init__(
-            [
-                (Thread(number, number, options).program(), Process(Registers(rounds=some), slices=its_slices))
-                for number, (some, its_slices) in enumerate(zip(rounds, slices, strict=False))
-            ],
-            dict.fromkeys(names, 0) | {"strips": strips},
-            crashes,
-        )
+        names = ["word", "thread", "data", "owner", "broken", "lost", "stored", "holder.id", "holder.pid", "stripped"]
+        processes = [
+            (Thread(number, number, options).program(), Process(Registers(rounds=some), slices=its_slices))
+            for number, (some, its_slices) in enumerate(zip(rounds, slices, strict=False))
+        ]
+        if options.closes:
+            processes.append((Thread(0, 0, options).closing(), Process(Registers())))
+        super().__init__(processes, dict.fromkeys(names, 0) | {"strips": strips}, crashes)
+        self.members[len(rounds) :] = [0] * options.closes
         self.speculates = early
 
     def died(self, member: int, memory: Memory) -> dict[str, int]:
@@ -284,5 +314,8 @@ MODEL = Model(
         Setting("3 threads, 2 deaths", partial(Lock, [1, 1, 1], crashes=2)),
         Setting("2 threads, descriptors closed", partial(Lock, [1, 1], slices=[1, 1], strips=1), finds=True),
         Setting("2 threads, descriptors closed, 1 death", partial(Lock, [1, 1], crashes=1, strips=1)),
+        Setting("2 threads, one's view is closed", partial(Lock, [1, 2], closes=True)),
+        Setting("2 threads, one's view is closed, 1 death", partial(Lock, [1, 1], crashes=1, closes=True)),
     ],
+    [Setting("2 threads, one's view is closed, and both give back", partial(Lock, [1, 2], closes=True, blind=True))],
 )

@@ -9,22 +9,24 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from model.machine import Machine, Memory, Model, Process, Setting, Violation
+from model.explorer import Model, Setting
+from model.machine import Machine
+from model.program import Memory, Process, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from model.machine import Program
+    from model.program import Program
 
 OPEN, CLOSED = 1, 2
 
 OPERATIONS = {
-    "commit.index": ("spsc_copy.c", "commit", "tail.position", "store", "seq_cst"),
-    "commit.asleep": ("spsc_copy.c", "commit", "consumer_sleep.asleep", "load", "seq_cst"),
-    "release.index": ("spsc_copy.c", "ipk_spsc_release", "head.position", "store", "seq_cst"),
-    "release.asleep": ("spsc_copy.c", "ipk_spsc_release", "producer_sleep.asleep", "load", "seq_cst"),
-    "room.index": ("spsc_copy.c", "room", "head.position", "load", "acquire"),
-    "receive.index": ("spsc_copy.c", "record_at", "tail.position", "load", "acquire"),
+    "commit.index": ("spsc_send.c", "publish", "tail.position", "store", "seq_cst"),
+    "commit.asleep": ("spsc_send.c", "publish", "consumer_sleep.asleep", "load", "seq_cst"),
+    "release.index": ("spsc_receive.c", "ipk_spsc_release", "head.position", "store", "seq_cst"),
+    "release.asleep": ("spsc_receive.c", "ipk_spsc_release", "producer_sleep.asleep", "load", "seq_cst"),
+    "room.index": ("spsc_send.c", "room", "head.position", "load", "acquire"),
+    "receive.index": ("spsc_receive.c", "record_at", "tail.position", "load", "acquire"),
     "sleep.announce": ("spsc_wait.c", "sleep_on", "asleep", "store", "seq_cst"),
     "sleep.index": ("spsc_wait.c", "ready", "position", "load", "seq_cst"),
     "sleep.state": ("spsc_wait.c", "closed", "state", "load", "seq_cst"),

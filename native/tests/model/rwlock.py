@@ -10,13 +10,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from model.explorer import Model, Setting
 from model.guarded import Guarded
-from model.machine import LATE, Memory, Model, Process, Setting, State, Violation
+from model.program import LATE, Memory, Process, State, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from model.machine import Program, Step
+    from model.program import Program, Step
 
 WRITER, WAITERS, DIED = 7, 8, 16
 PASSED = 99
@@ -45,7 +46,10 @@ BURIAL = "the writer that buries sums up by itself after that; and what the dead
 BEFORE_COUNTING = (
     "the reader counts itself after that, by an exchange that releases; C11 alone wants both to be seq_cst"
 )
+AFTER_USED = "the load of `used`, before it, is seq_cst: no count is read ahead of that"
 HARMLESS = {
+    "sum=acquire": AFTER_USED,
+    "sum=relaxed": AFTER_USED,
     "wait.waiting=relaxed": "what it orders tells a reader that has waited for long from one that has just come: "
     "turns, not exclusion",
     "raise=acq_rel": BEFORE_COUNTING,

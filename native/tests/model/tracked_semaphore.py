@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from model.explorer import Model, Setting
 from model.guarded import Guarded
-from model.machine import LATE, Memory, Model, Process, Setting, Violation
+from model.program import LATE, Memory, Process, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model.machine import Program
+    from model.program import Program
 
 WAITERS = 64
 
