@@ -7,7 +7,8 @@ The everyday names, grouped as the kernel's facilities are:
 * signals: `signals`
 * descriptors that notify: `EventFd`, `TimerFd`, `PidFd`
 * memory: `Mapping`, `Memfd`, `ProcessMemory`
-* structures in shared memory: `SpscRing`; synchronisation that survives the death of anyone: `sync`
+* rings in shared memory: `SpscRing`, `MpmcRing`, `BroadcastRing`, `Latest`; on them `Queue`
+* synchronisation in shared memory that survives the death of anyone: `sync`
 * locks on files: `filelock`
 * many peers: `server`
 
@@ -40,21 +41,29 @@ if TYPE_CHECKING:
     from ipckit.process import PidFd as PidFd
     from ipckit.pty import PseudoTerminal as PseudoTerminal
     from ipckit.remote import ProcessMemory as ProcessMemory
+    from ipckit.ring.broadcast import BroadcastRing as BroadcastRing
+    from ipckit.ring.latest import Latest as Latest
+    from ipckit.ring.mpmc import MpmcRing as MpmcRing
+    from ipckit.ring.queue import Queue as Queue
     from ipckit.ring.spsc import SpscRing as SpscRing
     from ipckit.timerfd import TimerFd as TimerFd
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BroadcastRing": "ipckit.ring.broadcast",
     "DuplexPipe": "ipckit.duplex",
     "EventFd": "ipckit.eventfd",
     "Fifo": "ipckit.fifo",
+    "Latest": "ipckit.ring.latest",
     "Mapping": "ipckit.mapping",
     "Memfd": "ipckit.memfd",
+    "MpmcRing": "ipckit.ring.mpmc",
     "PidFd": "ipckit.process",
     "Pipe": "ipckit.pipe",
     "ProcessMemory": "ipckit.remote",
     "PseudoTerminal": "ipckit.pty",
+    "Queue": "ipckit.ring.queue",
     "SpscRing": "ipckit.ring.spsc",
     "TimerFd": "ipckit.timerfd",
     "compat": "ipckit.compat",
@@ -70,15 +79,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "BroadcastRing",
     "DuplexPipe",
     "EventFd",
     "Fifo",
+    "Latest",
     "Mapping",
     "Memfd",
+    "MpmcRing",
     "PidFd",
     "Pipe",
     "ProcessMemory",
     "PseudoTerminal",
+    "Queue",
     "SpscRing",
     "TimerFd",
     "compat",

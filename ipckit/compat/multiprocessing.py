@@ -1,4 +1,4 @@
-"""The locks of `multiprocessing`, which survive the death of anyone; every other name is the standard library's own.
+"""The locks and queues of `multiprocessing`, which survive the death of anyone; all else is the standard library's own.
 
 Processes share what they inherit by fork(2), or get as an argument of a Process, whatever its start method. There is
 no resource tracker. Whoever is killed costs the others some 50 ms, and an OwnerDiedWarning where it had a lock.
@@ -11,22 +11,21 @@ from __future__ import annotations
 import multiprocessing as _standard
 import os
 from threading import current_thread, get_native_id, main_thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ipckit._wait import PASSED
+from ipckit.compat._queues import Joinable, SimpleQueue
 from ipckit.compat._rest import rest_of
 from ipckit.compat._signalling import Conditional, Flag, Meeting
 from ipckit.compat._synchronize import Counting, Lockable, deadline_of
 from ipckit.errors import NotOwnerError
+from ipckit.ring.queue import Queue
 
 if TYPE_CHECKING:
-    from multiprocessing import JoinableQueue as JoinableQueue
     from multiprocessing import Manager as Manager
     from multiprocessing import Pipe as Pipe
     from multiprocessing import Pool as Pool
     from multiprocessing import Process as Process
-    from multiprocessing import Queue as Queue
-    from multiprocessing import SimpleQueue as SimpleQueue
     from multiprocessing import active_children as active_children
     from multiprocessing import cpu_count as cpu_count
     from multiprocessing import current_process as current_process
@@ -39,7 +38,21 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = rest_of(_standard, __name__)
 
-__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "JoinableQueue",
+    "Lock",
+    "Queue",
+    "RLock",
+    "Semaphore",
+    "SimpleQueue",
+]
+
+
+T = TypeVar("T")
 
 
 class _NotTakenError(NotOwnerError, ValueError):
@@ -251,3 +264,21 @@ class Barrier(Meeting):
     __slots__ = ()
 
     _UNSHARED = RuntimeError
+
+
+class JoinableQueue(Joinable[T]):
+    """As `multiprocessing.JoinableQueue`: a `Queue` that knows how many of its items are still being worked at.
+
+    Whoever gets an item says `task_done` afterwards; if it is killed before, `join` waits in vain, as it does there.
+
+    >>> queue = JoinableQueue()
+    >>> queue.put("work")
+    >>> queue.get()
+    'work'
+    >>> queue.task_done()
+    >>> queue.join()
+    >>> queue.close()
+    """
+
+    def _locks(self) -> tuple[Condition, Semaphore]:
+        return Condition(), Semaphore(0)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded.*:DeprecationWarning")
 
 NAMES = ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier"]
+QUEUES = ["Queue", "JoinableQueue", "SimpleQueue"]
 PAIRS = {"threading": (our_threading, threading), "multiprocessing": (our_multiprocessing, multiprocessing)}
 STANDARD = dict(PAIRS.values())
 METHODS = ["fork", "spawn", "forkserver"]
@@ -274,10 +275,11 @@ def test_parameters_of_each() -> None:
 @faces
 def test_whatever_else_is_the_standard_librarys(face: Any) -> None:
     standard = STANDARD[face]
-    public = {name for name in standard.__all__ if name not in NAMES}
+    ours = NAMES if face is our_threading else [*NAMES, *QUEUES]
+    public = {name for name in standard.__all__ if name not in ours}
     assert [name for name in public if getattr(face, name) is not getattr(standard, name)] == []
-    assert public | set(NAMES) <= set(dir(face))
-    assert all(getattr(face, name) is not getattr(standard, name) for name in NAMES)
+    assert public | set(ours) <= set(dir(face))
+    assert all(getattr(face, name) is not getattr(standard, name) for name in ours)
     with pytest.raises(AttributeError):
         face.nothing_of_the_kind  # noqa: B018
     assert not hasattr(face, "__path__")
