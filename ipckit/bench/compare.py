@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ipckit.bench.environment import SAME_MACHINE
-from ipckit.bench.units import digits, rate_text, size_text, time_text
+from ipckit.bench.units import digits
 
 if TYPE_CHECKING:
     from ipckit.bench.quantity import Quantity
@@ -90,7 +90,6 @@ def _difference(name: str, quantity: Quantity, size: int | None, old: Summary, n
     ratio = new.median / old.median
     # Beyond a doubling, per cent say less than a factor.
     change = f"{100 * (ratio - 1):+.0f} %" if 0.5 < ratio < 2 else f"x {digits(ratio)}"
-    text = rate_text if quantity.higher_is_better else time_text
-    what = quantity.key if size is None else f"{quantity.key} {size_text(size)}"
+    what = quantity.key if size is None else f"{quantity.key} {quantity.at(size)}"
     better = (ratio > 1) == quantity.higher_is_better
-    return Difference(name, what, text(old.median), text(new.median), change, better)
+    return Difference(name, what, quantity.text(old.median), quantity.text(new.median), change, better)

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 from ipckit.bench import environment
-from ipckit.bench.pair import MeasurementFailed, TimedOut, tracker
 from ipckit.bench.placement import choose, read_topology
-from ipckit.bench.quantity import ROUNDTRIP, THROUGHPUT
+from ipckit.bench.quantity import ARRAY, BY_KEY, CROWD, FAN_COST, FAN_RATE, READ, ROUNDTRIP, THROUGHPUT, WRITE
 from ipckit.bench.report import Cell, Report
 from ipckit.bench.row import Channel
 from ipckit.bench.settings import nominal
+from ipckit.bench.team import MeasurementFailed, TimedOut, tracker
 from ipckit.bench.visit import Visitor
 from ipckit.bench.worker import why
 
@@ -86,8 +86,8 @@ class Engine:
                 observe((repeat + index / len(order)) / repeats, f"repeat {repeat + 1}/{repeats}: {row.name}")
                 self._visit(row)
             now = time.monotonic()
-            budget = self._settings.budget
-            if budget is not None and 2 <= repeat < repeats - 1 and now - began + (now - round_began) > budget:
+            budget, least = self._settings.budget, self._settings.least_repeats
+            if budget is not None and least - 1 <= repeat < repeats - 1 and now - began + (now - round_began) > budget:
                 self.report.notices.append(f"{repeat + 1} of {repeats} repeats made: more would not fit {budget:.0f} s")
                 break
         observe(1.0, "done")
@@ -97,8 +97,16 @@ class Engine:
         trips = sizes if self._settings.roundtrip_sizes is None else self._settings.roundtrip_sizes
         if issubclass(row, Channel) and not row.payload:
             trips = (nominal(trips),)
-        sized: dict[Quantity, Sequence[int]] = {THROUGHPUT: sizes, ROUNDTRIP: trips}
-        return [(quantity, size) for quantity in row.measures for size in sized.get(quantity, [None])]
+        sized: dict[Quantity, Sequence[int]] = {THROUGHPUT: sizes, ROUNDTRIP: trips, READ: sizes, WRITE: sizes}
+        sized |= {ARRAY: sizes, CROWD: self._settings.pairs}
+        sized |= dict.fromkeys((FAN_COST, FAN_RATE), self._settings.readers)
+        asked = row.measures
+        if (keys := self._settings.measures) is not None:
+            asked = tuple(BY_KEY[key] for key in keys if row.answers(BY_KEY[key]))
+        questions = [(quantity, size) for quantity in asked for size in sized.get(quantity, [None])]
+        if FAN_COST in asked:  # readers come, and none goes
+            questions.sort(key=lambda question: question[1] or 0)
+        return questions
 
     def _visit(self, row: type[Row]) -> None:
         """Measure all cells of *row* once, in a fresh pair of processes, and in another where the first fails."""

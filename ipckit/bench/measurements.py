@@ -6,6 +6,7 @@ The clock is CLOCK_MONOTONIC (`time.perf_counter_ns`), which all CPUs and proces
 from __future__ import annotations
 
 import os
+import struct
 import time
 from itertools import repeat
 from time import perf_counter_ns as clock
@@ -16,7 +17,7 @@ from ipckit.bench.quantity import HANDOFF, ROUNDTRIP, percentiles
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from ipckit.bench.row import Channel, Lock
+    from ipckit.bench.row import Channel, Lock, OtherMemory
 
 ASLEEP_PAUSE = 300e-6  # s, between two looks at the peer: longer than any sensible spin
 ASLEEP_LIMIT = 2.0  # s
@@ -32,19 +33,20 @@ class Sync:
     def __init__(self, connection: Connection[bytes, bytes]) -> None:
         self._connection = connection
 
-    def tell(self) -> None:
+    def tell(self, word: bytes = b".") -> None:
         """Let the other process go on."""
-        self._connection.send_bytes(b".")
+        self._connection.send_bytes(word)
 
-    def wait(self) -> None:
-        """Wait for the other process's `tell`."""
-        self._connection.recv_bytes()
+    def wait(self) -> bytes:
+        """Wait for the other process's `tell`; return its word."""
+        return self._connection.recv_bytes()
 
 
 class Peer:
     """The other process, as far as /proc/PID/stat tells: proc_pid_stat(5)."""
 
     def __init__(self, pid: int) -> None:
+        self.pid = pid
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
 
     def until_asleep(self) -> None:
@@ -85,6 +87,12 @@ class Side:
         """The lock that both have."""
         lock: Lock = self.objects[0]
         return lock
+
+    @property
+    def other_memory(self) -> OtherMemory:
+        """The way to the other's memory."""
+        way: OtherMemory = self.objects[0]
+        return way
 
 
 def sample_payload(size: int) -> bytes:
@@ -258,6 +266,65 @@ def handoff_second(side: Side, count: int) -> list[int]:
         release()
         side.sync.tell()
     return granted
+
+
+# OtherMemory: the first process reads and writes what the second one has, and shows.
+
+PLACE = struct.Struct("=iQ")  # pid, address
+
+
+def read_first(side: Side, size: int, count: int) -> int:
+    """Read *size* bytes of the other process *count* times; return nanoseconds."""
+    pid, address = PLACE.unpack(side.sync.wait())
+    read = side.other_memory.reader(pid, address, size)
+    for _ in repeat(None, warm_up(count)):
+        data = read()
+    if data != sample_payload(size):
+        raise CheckFailed(f"{size} bytes were read with other content than the other process has there")
+    start = clock()
+    for _ in repeat(None, count):
+        read()
+    taken = clock() - start
+    side.sync.tell()
+    return taken
+
+
+def read_second(side: Side, size: int, count: int) -> None:
+    """Have the bytes, until the other process is through."""
+    del count
+    _show(side, bytearray(sample_payload(size)))
+
+
+def write_first(side: Side, size: int, count: int) -> int:
+    """Write *size* bytes into the other process *count* times; return nanoseconds."""
+    pid, address = PLACE.unpack(side.sync.wait())
+    write, data = side.other_memory.writer(pid, address), sample_payload(size)
+    for _ in repeat(None, warm_up(count)):
+        write(data)
+    start = clock()
+    for _ in repeat(None, count):
+        write(data)
+    taken = clock() - start
+    side.sync.tell()
+    return taken
+
+
+def write_second(side: Side, size: int, count: int) -> None:
+    """Have room for the bytes, and see that they have come."""
+    del count
+    memory = bytearray(size)
+    _show(side, memory)
+    if memory != sample_payload(size):
+        raise CheckFailed(f"{size} bytes were written with other content than arrived")
+
+
+def _show(side: Side, memory: bytearray) -> None:
+    from ipckit.bench.permission import permit_others  # these two are for few rows
+    from ipckit.remote import address_of
+
+    permit_others()
+    side.sync.tell(PLACE.pack(os.getpid(), address_of(memory)))
+    side.sync.wait()
 
 
 def latencies(begun: list[int], ended: list[int], statistics: tuple[str, ...] = HANDOFF.statistics) -> dict[str, float]:

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
-import time
-from contextlib import ExitStack, contextmanager
-from multiprocessing import connection, resource_tracker
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ipckit.bench.worker import INTERRUPTS, Parcel, serve
+from ipckit.bench.team import HALVES, Team
+from ipckit.bench.worker import Parcel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from multiprocessing.connection import Connection
-    from multiprocessing.process import BaseProcess
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from ipckit.bench.placement import Placement
 
-HALVES = ("first", "second")
-GRACE = 1.0  # s, for a worker to end by itself
 
-
-class MeasurementFailed(Exception):
-    """A worker reported an error, died or did not answer in time; the message is the reason."""
-
-
-class TimedOut(MeasurementFailed):
-    """No answer came in time."""
-
-
-class Pair:
-    """Two fresh interpreters that have *objects*; the orchestrator sleeps while they measure.
-
-    The workers die with the orchestrator's process, and ignore Ctrl-C: it is for the orchestrator to end them.
-    """
+class Pair(Team):
+    """Two fresh interpreters that have *objects*, and a handshake with each other."""
 
     def __init__(self, objects: tuple[Any, ...], placement: Placement, *, limit: float) -> None:
         """Start both, and wait until both have the objects.
@@ -45,15 +22,18 @@ class Pair:
         Args:
             limit: seconds within which each answer must come.
         """
-        self._limit = limit
-        self._controls: list[Connection[Any, Any]] = []
-        self._processes: list[BaseProcess] = []
-        self._alive: list[Connection[Any, Any]] = []
+        super().__init__(limit=limit)
+        parcel = Parcel(objects)
         try:
-            self._start(objects, placement)
-            self._answers()
-            for control, process in zip(self._controls, reversed(self._processes), strict=True):
-                control.send(process.pid)
+            with ExitStack() as handed_over:
+                links = multiprocessing.get_context("spawn").Pipe()
+                for link in links:
+                    handed_over.callback(link.close)
+                for half, cpu, link in zip(HALVES, (placement.first, placement.second), links, strict=True):
+                    self._start(parcel, half, cpu, link)
+            self._answers((0, 1))
+            for index in (0, 1):
+                self._tell(index, self._processes[1 - index].pid)
         except BaseException:
             self.kill()
             raise
@@ -66,120 +46,10 @@ class Pair:
         """
         try:
             # The second one first: it is the one that waits for the other.
-            for control in reversed(self._controls):
-                control.send((name, *arguments))
-            first, second = self._answers()
-        except BaseException as error:
+            for index in (1, 0):
+                self._tell(index, (name, *arguments))
+            answers = self._answers((0, 1))
+        except BaseException:
             self.kill()
-            if isinstance(error, BrokenPipeError):
-                raise MeasurementFailed("a measuring process died") from None
             raise
-        return first, second
-
-    def close(self) -> None:
-        """Let both processes end, and reap them."""
-        for control in self._controls:
-            control.close()
-        deadline = time.monotonic() + GRACE
-        for process in self._processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-        self.kill()
-
-    def kill(self) -> None:
-        """End both processes at once, and reap them."""
-        for control in self._controls:
-            control.close()
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.join()
-            process.close()
-        for alive in self._alive:
-            alive.close()
-        self._controls, self._processes, self._alive = [], [], []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.kill()
-
-    def _start(self, objects: tuple[Any, ...], placement: Placement) -> None:
-        context = multiprocessing.get_context("spawn")
-        parcel = Parcel(objects)
-        with ExitStack() as handed_over:
-            links = context.Pipe()
-            for link in links:
-                handed_over.callback(link.close)
-            for half, cpu, link in zip(HALVES, (placement.first, placement.second), links, strict=True):
-                control, theirs = context.Pipe()
-                # One for each process: a description has one owner, who gets its signal.
-                orchestrator, alive = context.Pipe(duplex=False)
-                self._controls.append(control)
-                self._alive.append(alive)
-                handed_over.callback(theirs.close)
-                handed_over.callback(orchestrator.close)
-                role = {"half": half, "cpu": cpu, "orchestrator": orchestrator, "control": theirs, "link": link}
-                process = context.Process(target=serve, args=(parcel,), kwargs=role, daemon=True)
-                with interrupts_held_back():
-                    process.start()
-                    self._processes.append(process)
-
-    def _answers(self) -> list[Any]:
-        answers: dict[int, Any] = {}
-        deadline = time.monotonic() + self._limit
-        while len(answers) < len(self._controls):
-            pending = [control for index, control in enumerate(self._controls) if index not in answers]
-            ready = connection.wait(pending, max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise TimedOut(f"no result within {self._limit:g} s")
-            for control in ready:
-                index = self._controls.index(control)  # type: ignore[arg-type]
-                answers[index] = self._answer(index)
-        return [answers[index] for index in range(len(self._controls))]
-
-    def _answer(self, index: int) -> Any:
-        try:
-            verdict, value = self._controls[index].recv()
-        except (EOFError, OSError):
-            process = self._processes[index]
-            process.join(GRACE)
-            code = process.exitcode
-            how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with status {code}"
-            raise MeasurementFailed(f"the {HALVES[index]} measuring process ended {how}") from None
-        if verdict != "ok":
-            raise MeasurementFailed(value)
-        return value
-
-
-@contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """Deliver Ctrl-C and SIGTERM after the block, so that no child and no object is made and then forgotten.
-
-    A child inherits the mask, and so starts up undisturbed as well.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def tracker() -> Iterator[None]:
-    """Have multiprocessing's resource tracker run before the block, and end it afterwards unless it ran already."""
-    tracker = resource_tracker._resource_tracker
-    ours = tracker._fd is None  # type: ignore[attr-defined]
-    # Starting it later would let Ctrl-C through in the middle of a start: it restores the signal mask to empty.
-    resource_tracker.ensure_running()
-    try:
-        yield
-    finally:
-        stop = getattr(tracker, "_stop", None)
-        if ours and stop is not None:
-            stop()
+        return answers[0][1], answers[1][1]

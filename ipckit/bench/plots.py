@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipckit.bench.drawing import Series, lines, ranges
-from ipckit.bench.quantity import HANDOFF, PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP, Quantity
+from ipckit.bench.quantity import HANDOFF, PAIR, READ, ROUNDTRIP, THROUGHPUT, WAKEUP, WRITE, Quantity
 from ipckit.bench.settings import nominal
 from ipckit.bench.units import rate_text, size_text, time_text
 
@@ -42,6 +42,7 @@ def plots(report: Report) -> list[tuple[str, str]]:
         ("Wake-up of a sleeping receiver: p50 (dot), p90, p99", _ranges(report, WAKEUP, None)),
         ("Lock: acquire and release, uncontended", _ranges(report, PAIR, None)),
         ("Lock: release to blocked acquire: p50 (dot), p90, p99", _ranges(report, HANDOFF, None)),
+        *((f"{quantity.title}, by size", _by_size(report, quantity)) for quantity in (READ, WRITE)),
     ]
     return [(caption, svg) for caption, svg in drawn if svg]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ipckit.bench.units import digits, rate_text, size_text, time_text
+
 
 class Quantity(NamedTuple):
     """One question, and the statistics that answer it; the first of them ranks."""
@@ -14,7 +16,23 @@ class Quantity(NamedTuple):
     statistics: tuple[str, ...]
     higher_is_better: bool
     sized: bool
-    """Whether the answer depends on the size of the message."""
+    """Whether there is an answer for each size of the message, or for each number of what `counted` says."""
+    counted: str = "bytes"
+    """"bytes", "pairs" or "readers"."""
+
+    def at(self, size: int) -> str:
+        """*size* as people write it: "64 B"; "2+2" of pairs; "8 readers"."""
+        if self.counted == "pairs":
+            return f"{size}+{size}"
+        if self.counted == "readers":
+            return "1 reader" if size == 1 else f"{size} readers"
+        return size_text(size)
+
+    def text(self, value: float) -> str:
+        """A figure of this quantity with its unit."""
+        if self.unit == "ns":
+            return time_text(value)
+        return f"{digits(value)} %" if self.unit == "%" else rate_text(value)
 
 
 THROUGHPUT = Quantity("throughput", "One-way throughput", "messages/s", ("rate",), higher_is_better=True, sized=True)
@@ -28,8 +46,31 @@ PAIR = Quantity("pair", "Lock: acquire and release, uncontended", "ns", ("pair",
 HANDOFF = Quantity(
     "handoff", "Lock: release to blocked acquire", "ns", ("p50", "p90", "p99"), higher_is_better=False, sized=False
 )
+READ = Quantity("read", "Another process's memory: one read", "ns", ("read",), higher_is_better=False, sized=True)
+WRITE = Quantity("write", "Another process's memory: one write", "ns", ("write",), higher_is_better=False, sized=True)
 
-QUANTITIES = (THROUGHPUT, ROUNDTRIP, WAKEUP, PAIR, HANDOFF)
+# What is asked only where the settings name it, or by rows of `ipckit.bench.loads`.
+BESIDE = Quantity(
+    "beside", "One-way throughput beside a busy thread", "messages/s", ("rate",), higher_is_better=True, sized=False
+)
+ASLEEP = Quantity("asleep", "Round trip, both asleep", "ns", ("p50", "p90", "p99"), higher_is_better=False, sized=False)
+IDLE = Quantity("idle", "Processor time of a receiver that waits", "%", ("use",), higher_is_better=False, sized=False)
+OBJECTS = Quantity(
+    "objects", "One-way throughput, small dict", "messages/s", ("rate",), higher_is_better=True, sized=False
+)
+ARRAY = Quantity("array", "Hand-off of an array", "ns", ("p50", "p90"), higher_is_better=False, sized=True)
+CROWD = Quantity("crowd", "Many to many", "messages/s", ("rate",), higher_is_better=True, sized=True, counted="pairs")
+FAN_COST = Quantity(
+    "fan cost", "Broadcast: the writer's processor time for a message", "ns", ("cost",),
+    higher_is_better=False, sized=True, counted="readers",
+)  # fmt: skip
+FAN_RATE = Quantity(
+    "fan rate", "Broadcast: messages delivered, of all readers", "messages/s", ("rate",),
+    higher_is_better=True, sized=True, counted="readers",
+)  # fmt: skip
+FURTHER = (BESIDE, ASLEEP, IDLE, OBJECTS, ARRAY, CROWD, FAN_COST, FAN_RATE)
+
+QUANTITIES = (THROUGHPUT, ROUNDTRIP, WAKEUP, PAIR, HANDOFF, READ, WRITE, *FURTHER)
 BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
 
 NEEDED_FOR = {"p50": 1, "p90": 10, "p99": 100, "p99.9": 1000}

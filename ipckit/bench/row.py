@@ -1,4 +1,4 @@
-"""What a row of the benchmark is: a `Channel` that carries messages one way, or a `Lock`.
+"""What a row of the benchmark is: a `Channel` that carries messages one way, a `Lock`, or a way to `OtherMemory`.
 
 To add a primitive, put a file like this one into `ipckit/bench/suite`; the engine derives every measurement from it.
 The objects are made in the orchestrating process and pickled to two fresh interpreters, as arguments of
@@ -23,7 +23,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipckit.bench.quantity import HANDOFF, PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP, Quantity
+from ipckit.bench.quantity import (
+    ASLEEP,
+    BESIDE,
+    HANDOFF,
+    IDLE,
+    PAIR,
+    READ,
+    ROUNDTRIP,
+    THROUGHPUT,
+    WAKEUP,
+    WRITE,
+    Quantity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +52,11 @@ class Row:
     family: ClassVar[str] = ""
     """Rows of one family share a colour in the plots."""
     measures: ClassVar[tuple[Quantity, ...]] = ()
+
+    @classmethod
+    def answers(cls, quantity: Quantity) -> bool:
+        """Whether *quantity* can be asked of this row."""
+        return quantity in cls.measures
 
     def opened(self) -> None:
         """Both processes have the objects: unlink their names, so that not even SIGKILL leaves anything behind."""
@@ -72,6 +89,14 @@ class Channel(Row):
         """Make the objects, in the orchestrating process, for messages of at most *size* bytes."""
         raise NotImplementedError
 
+    @classmethod
+    def answers(cls, quantity: Quantity) -> bool:
+        """As `Row.answers`; whatever makes round trips can sleep, and whatever carries messages can do so beside."""
+        if quantity is ASLEEP or quantity is IDLE:
+            return ROUNDTRIP in cls.measures
+        can = THROUGHPUT in cls.measures and cls.batch == 1
+        return quantity in cls.measures or (quantity is BESIDE and can)
+
     def refuses(self, size: int, /) -> str | None:
         """Why messages of *size* bytes can't be carried; None if they can."""
         del size
@@ -101,4 +126,18 @@ class Lock(Row):
 
     def calls(self) -> tuple[Callable[[], object], Callable[[], object]]:
         """The callables that acquire, waiting as long as it takes, and release."""
+        raise NotImplementedError
+
+
+class OtherMemory(Row):
+    """A way for one process to read and write the memory of the other, which takes no part and is not told."""
+
+    measures: ClassVar[tuple[Quantity, ...]] = (READ, WRITE)
+
+    def reader(self, pid: int, address: int, size: int, /) -> Callable[[], bytes]:
+        """The callable that copies *size* bytes from *address* of the process *pid*."""
+        raise NotImplementedError
+
+    def writer(self, pid: int, address: int, /) -> Callable[[Any], object]:
+        """The callable that copies bytes to *address* of the process *pid*."""
         raise NotImplementedError

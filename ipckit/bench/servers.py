@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ipckit.bench.pair import MeasurementFailed, TimedOut, interrupts_held_back, tracker
 from ipckit.bench.server_load import CONNECT_SECONDS, answer, load, need_descriptors, serve
+from ipckit.bench.team import MeasurementFailed, TimedOut, interrupts_held_back, tracker
 from ipckit.errors import IPCError
 from ipckit.server import MODES
 

@@ -27,8 +27,17 @@ class Settings:
     """How many wake-ups of one repeat."""
     limit: float = 10.0
     """Seconds after which a measurement is given up."""
+    measures: tuple[str, ...] | None = None
+    """Only these quantities, by key; None: what each row measures by itself."""
+    pairs: tuple[int, ...] = (1, 2, 4)
+    """How many producers, and as many consumers."""
+    readers: tuple[int, ...] = (1, 2, 4, 8)
+    idle: float = 10.0
+    """For how many seconds a waiting receiver is watched."""
     budget: float | None = None
-    """Seconds for the whole run: no further repeat is begun that would not fit; three are made in any case."""
+    """Seconds for the whole run: no further repeat is begun that would not fit."""
+    least_repeats: int = 3
+    """So many are made in any case."""
 
 
 FULL = Settings()

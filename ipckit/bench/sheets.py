@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipckit.bench.quantity import HANDOFF, PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP, Quantity
+from ipckit.bench.quantity import FURTHER, HANDOFF, PAIR, READ, ROUNDTRIP, THROUGHPUT, WAKEUP, WRITE, Quantity
 from ipckit.bench.settings import nominal
 from ipckit.bench.units import digits, factor_text, rate_text, size_text
 
@@ -44,6 +44,8 @@ def sheets(report: Report) -> list[Sheet]:
         if len(sizes) > 1:
             drawn.append(_by_size(report, ROUNDTRIP, "Round trip by size, p50, µs"))
     drawn += [_latency(report, WAKEUP, None), _locks(report)]
+    drawn += [_by_size(report, quantity, f"{quantity.title}, µs") for quantity in (READ, WRITE)]
+    drawn += [_further(report, quantity) for quantity in FURTHER]
     return [sheet for sheet in drawn if sheet.rows]
 
 
@@ -54,7 +56,7 @@ def reasons(report: Report) -> list[tuple[str, str]]:
         if why := cell.reason or cell.note:
             if cell.note:
                 why += f" (after {len(cell.counts)} repeats)"
-            where = cell.quantity.key if cell.size is None else f"{cell.quantity.key} {size_text(cell.size)}"
+            where = cell.quantity.key if cell.size is None else f"{cell.quantity.key} {cell.quantity.at(cell.size)}"
             found.setdefault((cell.row, why), []).append(where)
     cells_of = {row: sum(cell.row == row for cell in report.cells) for row, _ in found}
     return [
@@ -85,7 +87,7 @@ def _by_size(report: Report, quantity: Quantity, title: str) -> Sheet:
     summaries = {size: report.summaries(quantity, size) for size in sizes}
     ranks = {size: report.ranks(quantity, size) for size in sizes}
     yardstick = summaries[middle].get(YARDSTICK)
-    sheet = Sheet(title, ["", *map(size_text, sizes)])
+    sheet = Sheet(title, ["", *map(quantity.at, sizes)])
     if yardstick:
         sheet.columns.append(f"x {YARDSTICK}")
     names = list(dict.fromkeys(cell.row for cell in report.cells if cell.quantity is quantity))
@@ -99,7 +101,16 @@ def _by_size(report: Report, quantity: Quantity, title: str) -> Sheet:
             entries.append(_factor(quantity, summaries[middle].get(name), yardstick))
         sheet.rows.append(entries)
     if len(sizes) > 1:
-        sheet.title += f" (sorted by {size_text(middle)})"
+        sheet.title += f" (sorted by {quantity.at(middle)})"
+    return sheet
+
+
+def _further(report: Report, quantity: Quantity) -> Sheet:
+    title = f"{quantity.title}, {'µs' if quantity.unit == 'ns' else quantity.unit}"
+    if quantity.sized:
+        return _by_size(report, quantity, title)
+    sheet = _latency(report, quantity, None)
+    sheet.title = title
     return sheet
 
 
@@ -145,12 +156,14 @@ def _locks(report: Report) -> Sheet:
 def _text(quantity: Quantity, summary: Summary) -> str:
     if quantity.higher_is_better:
         return rate_text(summary.median).replace(" ", "")  # or five sizes would not fit into 80 columns
-    return digits(summary.median / 1000)
+    return digits(summary.median / 1000 if quantity.unit == "ns" else summary.median)
 
 
 def _factor(quantity: Quantity, summary: Summary | None, yardstick: Summary) -> Entry:
     """How many times better than the yardstick."""
     if summary is None:
+        return Entry(NOTHING)
+    if not summary.median or not yardstick.median:  # no processor time at all can be had
         return Entry(NOTHING)
     ratio = summary.median / yardstick.median
     return Entry(factor_text(ratio if quantity.higher_is_better else 1 / ratio))

@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from ipckit.bench.crew import Crew
+from ipckit.bench.load_samples import most, sample_load, sample_many
+from ipckit.bench.loads import Arrays, Many
 from ipckit.bench.measurements import latencies
-from ipckit.bench.pair import Pair, interrupts_held_back
-from ipckit.bench.quantity import PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP
-from ipckit.bench.row import Channel, Lock
+from ipckit.bench.pair import Pair
+from ipckit.bench.quantity import ARRAY, FURTHER, HANDOFF, ROUNDTRIP, THROUGHPUT, WAKEUP
+from ipckit.bench.row import Channel, Lock, OtherMemory
 from ipckit.bench.settings import nominal
+from ipckit.bench.team import interrupts_held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +52,7 @@ class Visitor:
                 cells[:] = [cell for cell in cells if not cell.reason]
             if not cells:
                 return
-            with Pair(tuple(made), self._placement, limit=self._settings.limit) as pair:
+            with self._team(tuple(made)) as pair:
                 for thing in made:
                     thing.opened()
                 while cells:
@@ -58,42 +62,60 @@ class Visitor:
                         cell.samples.setdefault(name, []).append(value)
                     cell.counts.append(count)
 
+    def _team(self, made: tuple[Row, ...]) -> Pair | Crew:
+        if isinstance(made[0], Many):
+            sides = made[0].sides(most(self._settings, made[0]))
+            return Crew(made, self._placement, sides, limit=self._settings.limit)
+        return Pair(made, self._placement, limit=self._settings.limit)
+
     def _make(self, row: type[Row], stack: ExitStack) -> list[Row]:
         made: list[Row] = []
-        count = 2 if ROUNDTRIP in row.measures else 1
+        count = 2 if ROUNDTRIP in row.measures or ARRAY in row.measures else 1
         for _ in range(count):
-            if issubclass(row, Channel):
+            if issubclass(row, Many):
+                made.append(row(nominal(self._settings.sizes), most(self._settings, row)))
+            elif issubclass(row, (Channel, Arrays)):
                 made.append(row(max(self._settings.sizes)))
-            elif issubclass(row, Lock):
+            elif issubclass(row, (Lock, OtherMemory)):
                 made.append(row())
             else:
-                raise TypeError(f"{row.__name__} is neither a Channel nor a Lock")
+                raise TypeError(f"{row.__name__} is no kind of row that can be measured")
             stack.callback(_close, made[-1])
         return made
 
     def _size(self, cell: Cell) -> int:
         return nominal(self._settings.sizes) if cell.size is None else cell.size
 
-    def _sample(self, pair: Pair, row: type[Row], cell: Cell) -> tuple[dict[str, float], int]:
+    def _sample(self, pair: Pair | Crew, row: type[Row], cell: Cell) -> tuple[dict[str, float], int]:
         """One sample, and how many operations are behind it."""
         size = self._size(cell)
+        if isinstance(pair, Crew):
+            return sample_many(pair, cell, nominal(self._settings.sizes), self._count)
+        if cell.quantity in FURTHER:
+            return sample_load(pair, cell, size, self._settings, self._count)
         if cell.quantity is THROUGHPUT:
             assert issubclass(row, Channel)
             return self._throughput(pair, cell, size, row.batch)
         if cell.quantity is ROUNDTRIP:
             return self._roundtrip(pair, cell, size)
-        if cell.quantity is PAIR:
+        if cell.quantity is WAKEUP or cell.quantity is HANDOFF:
+            wakeups = self._settings.wakeups
+            arguments = (size, wakeups) if cell.quantity is WAKEUP else (wakeups,)
+            begun, ended = pair.ask(cell.quantity.key, *arguments)
+            return latencies(begun, ended), wakeups
+        return self._one_sided(pair, cell, size)
 
-            def pace(count: int) -> float:
-                nanoseconds: int = pair.ask("pair", count)[0]
-                return nanoseconds / count
+    def _one_sided(self, pair: Pair, cell: Cell, size: int) -> tuple[dict[str, float], int]:
+        """Calls that the first process makes alone."""
+        quantity = cell.quantity
+        sizes = (size,) if quantity.sized else ()
 
-            count = self._count(cell, pace)
-            return {"pair": pace(count)}, count
-        wakeups = self._settings.wakeups
-        arguments = (size, wakeups) if cell.quantity is WAKEUP else (wakeups,)
-        begun, ended = pair.ask(cell.quantity.key, *arguments)
-        return latencies(begun, ended), wakeups
+        def pace(count: int) -> float:
+            nanoseconds: int = pair.ask(quantity.key, *sizes, count)[0]
+            return nanoseconds / count
+
+        count = self._count(cell, pace)
+        return {quantity.statistics[0]: pace(count)}, count
 
     def _throughput(self, pair: Pair, cell: Cell, size: int, batch: int) -> tuple[dict[str, float], int]:
         def pace(count: int) -> float:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
-from ipckit.bench import measurements
+from ipckit.bench import load_loops, many_loops, measurements
+from ipckit.bench.many_loops import Gate
 from ipckit.bench.measurements import Peer, Side, Sync
 from ipckit.errors import IPCError
 
@@ -63,7 +64,7 @@ def serve(
     cpu: int | None,
     orchestrator: Connection[Any, Any],
     control: Connection[Any, Any],
-    link: Connection[bytes, bytes],
+    link: Connection[bytes, bytes] | None,
 ) -> None:
     """Answer each question that comes over *control* with ("ok", value) or ("error", reason); never returns.
 
@@ -71,7 +72,7 @@ def serve(
         half: "first" or "second", which of the two processes this is.
         cpu: where to run.
         orchestrator: where nothing comes but the end, when the orchestrator's process dies; then so does this one.
-        link: to the other measuring process.
+        link: to the other measuring process; None where there are more, who meet through the orchestrator.
     """
     _die_with(orchestrator)
     if cpu is not None:
@@ -80,10 +81,10 @@ def serve(
     try:
         objects = parcel.open()
         control.send(("ok", os.getpid()))
-        side = Side(objects, Peer(control.recv()), Sync(link))
+        side = Side(objects, Peer(control.recv()), Gate(control) if link is None else Sync(link))
         while True:
             name, *arguments = control.recv()
-            control.send(("ok", getattr(measurements, f"{name}_{half}")(side, *arguments)))
+            control.send(("ok", _loop(f"{name}_{half}")(side, *arguments)))
     except EOFError:
         pass  # the orchestrator has let go: the ordinary end
     except BaseException as error:
@@ -91,6 +92,15 @@ def serve(
             control.send(("error", why(error)))
     # Not sys.exit: a feeder thread with messages that nobody will fetch must not keep the process.
     os._exit(0)
+
+
+def _loop(name: str) -> Callable[..., Any]:
+    """The half of a measurement that is called *name*."""
+    for module in (measurements, load_loops, many_loops):
+        if loop := getattr(module, name, None):
+            found: Callable[..., Any] = loop
+            return found
+    raise LookupError(f"no measurement is called {name}")
 
 
 def _die_with(orchestrator: Connection[Any, Any]) -> None:

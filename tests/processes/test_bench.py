@@ -27,7 +27,7 @@ TINY = ["--repeats", "2", "--seconds", "0.002", "--sizes", "8,64k"]
 # Rows that do what a row should not.
 ODD_ROWS = '''
 import os, signal
-from ipckit.bench.row import Channel, Lock
+from ipckit.bench.row import Channel, Lock, OtherMemory
 from ipckit.pipe import Pipe
 
 class Stuck(Lock):
@@ -79,6 +79,13 @@ class Lying(Channel):
 class Silent(Lying):
     name = "odd.silent"
     def sender(self, size):
+        return lambda data: None
+class Inventive(OtherMemory):
+    name = "odd.inventive"
+    about = family = "odd"
+    def reader(self, pid, address, size):
+        return lambda: b"?" * size
+    def writer(self, pid, address):
         return lambda data: None
 '''
 
@@ -155,6 +162,37 @@ def test_json_to_stdout_is_nothing_but_json():
     assert document["settings"]["command"].endswith("--json -")
 
 
+def test_rows_of_memory_processes_files_and_unnamed_semaphores_are_measured(tmp_path):
+    rows = {
+        "ProcessMemory": {("read", 8), ("read", 65536), ("write", 8), ("write", 65536)},
+        "/proc/PID/mem (bare)": {("read", 8), ("read", 65536), ("write", 8), ("write", 65536)},
+        "ProcessMemory + sems": {
+            ("throughput", 8), ("throughput", 65536), ("roundtrip", 8), ("roundtrip", 65536), ("wakeup", None),
+        },
+        "PidFd signal": {("roundtrip", 8), ("wakeup", None)},
+        "pidfd signal (bare)": {("roundtrip", 8), ("wakeup", None)},
+        "PidFd wait": {("wakeup", None)},
+        "os.waitid (bare)": {("wakeup", None)},
+        "FileRWLock (write)": {("pair", None), ("handoff", None)},
+        "FileRWLock (read)": {("pair", None)},
+        "PidFile": {("pair", None), ("handoff", None)},
+        "pid file (bare)": {("pair", None), ("handoff", None)},
+        "UnnamedSemaphore": {("pair", None), ("handoff", None)},
+        "unnamed as signal": {("roundtrip", 8), ("wakeup", None)},
+    }  # fmt: skip
+    before = LeakSnapshot.take()
+    status, out, err = bench(*TINY, "--repeats", "1", "--only", ",".join(rows), "--json", "-", TMPDIR=str(tmp_path))
+    assert (status, err) == (0, "")
+    measured = {row: set() for row in rows}
+    for cell in json.loads(out)["cells"]:
+        assert cell.get("reason", "") == cell.get("note", "") == ""
+        assert cell["median"] > 0
+        measured[cell["row"]].add((cell["quantity"], cell["size"]))
+    assert measured == rows
+    assert before.leaked() == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("placement", ["same", "free"])
 def test_the_placement_is_the_one_asked_for(placement):
     status, out, _ = bench(*TINY, "--only", "Pipe", "--placement", placement, "--json", "-")
@@ -229,6 +267,10 @@ def test_a_row_that_fails_says_why_and_the_others_are_measured(tmp_path, odd_row
     assert reason["odd.lying"] == "a message of 8 bytes arrived with other content than was sent"
     assert reason["odd.silent"] == "no result within 4 s"
     assert reason["odd.missing"] == "not there"
+    assert {cell["quantity"]: cell.get("reason") for cell in cells if cell["row"] == "odd.inventive"} == {
+        "read": "8 bytes were read with other content than the other process has there",
+        "write": "8 bytes were written with other content than arrived",
+    }
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def test_an_empty_report_prints_and_makes_a_page(spawn: Spawn):
     text = io.StringIO()
     print_report(report, text)
     assert "Interrupted" in text.getvalue()
-    assert "Interrupted" in spawn(page_of, report.to_json()).result()
+    assert "Interrupted" in spawn(page_of, report.to_json()).result(timeout=120)
 
 
 class _Page(HTMLParser):
