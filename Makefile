@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 READY := $(VENV)/ready
 ARGS ?=
 REPEATS ?= 50
@@ -13,7 +14,7 @@ CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.c) 
 BUILT := build/built
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test build check lint types test-c stress asan tsan mutate repeat docs wheel fix clean distclean
+.PHONY: help bench bench-peers test build check lint types test-c stress asan tsan mutate repeat docs wheel fix clean distclean
 
 help: ## this list
 	@echo "ipckit: inter-process communication on Linux"
@@ -26,6 +27,15 @@ help: ## this list
 bench: build ## compare every primitive on this machine: table, results/bench.json and results/bench.html
 	@mkdir -p results
 	$(BIN)/ipckit bench --json results/bench.json --html results/bench.html $(ARGS)
+
+bench-peers: $(PEERS)/ready build ## compare with other packages, in versions of their own: table and benchmarks/results/*.json
+	$(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+$(PEERS)/ready: pyproject.toml benchmarks/peers/requirements.txt $(READY)
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --editable '.[cli,numpy]'
+	@touch $@
 
 test: build ## the tests (about three minutes)
 	$(PYTEST) -m 'not stress' $(ARGS)
@@ -95,5 +105,5 @@ clean: ## what was built
 	rm -rf build dist results *.egg-info ipckit/*.so
 	$(MAKE) -C native clean
 
-distclean: clean ## and the virtual environment
-	rm -rf $(VENV)
+distclean: clean ## and the virtual environments
+	rm -rf $(VENV) $(PEERS)
