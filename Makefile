@@ -37,7 +37,7 @@ $(PEERS)/ready: pyproject.toml benchmarks/peers/requirements.txt $(READY)
 	$(PEERS)/bin/python -m pip install --quiet --editable '.[cli,numpy]'
 	@touch $@
 
-test: build ## the tests (about three minutes)
+test: build ## the tests (four to six minutes)
 	$(PYTEST) -m 'not stress' $(ARGS)
 
 build: $(BUILT) ## the virtual environment and the C core

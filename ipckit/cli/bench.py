@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Measure the IPC primitives of this machine with real processes, and say which is the best for what.
-Without options: every primitive, 8 B to 1 MiB, two CPUs, a few minutes. With --quick: under a minute."""
+Without options: every primitive, 8 B to 1 MiB, two CPUs. With --quick: some three minutes."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--quick", action="store_true", help="fewer sizes, shorter and fewer repeats: under a minute")
+    what.add_argument("--quick", action="store_true", help="fewer sizes, shorter and fewer repeats: some three minutes")
     what.add_argument("--list", action="store_true", help="list the rows, and measure nothing")
     what.add_argument("--only", metavar="ROW,...", action="append", help="only these rows; globs such as 'mp.*' too")
     what.add_argument("--sizes", metavar="N,...", type=_sizes, help="message sizes, as in 8,64,1k,64k,1M")
