@@ -22,14 +22,14 @@ SECONDS = 60
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Tests run side by side, so what others make meanwhile must be told apart, by the tests' children too; the run as a
+# whole answers for all.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["CI"] = "false"
+
 _watchdog = pytest.StashKey[Watchdog]()
 _before = pytest.StashKey[LeakSnapshot]()
 _failed = pytest.StashKey[bool]()
-
-
-def snapshot() -> LeakSnapshot:
-    """Tests run side by side, so what others make meanwhile must be told apart; the run as a whole answers for all."""
-    return LeakSnapshot.take(strict=False if "PYTEST_XDIST_WORKER" in os.environ else None)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def spawn() -> Iterator[Spawn]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compare descriptors, mappings, threads, children and IPC objects before and after the test."""
-    before = snapshot()
+    before = LeakSnapshot.take()
     yield
     if request.node.stash.get(_failed, False):
         return  # the traceback of the failure keeps all that its frames held
@@ -96,7 +96,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember what was there before all tests."""
-    session.stash[_before] = snapshot()
+    session.stash[_before] = LeakSnapshot.take()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
