@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,15 +42,15 @@ def send_all_there(handles: dict[str, Any], results: Connection) -> None:
 
 def travel(deliver: Callable[[dict[str, Any]], dict[str, object]]) -> dict[str, str]:
     """Give every handle to a child, where *deliver* has `all_there` run; what came of each."""
-    made = {subject.title: make(subject) for subject in SUBJECTS}
-    try:
+    made: dict[str, Made] = {}
+    with ExitStack() as stack:  # what was made goes, though the next one can't be made, or does not go
+        for subject in SUBJECTS:
+            made[subject.title] = make(subject)
+            stack.callback(dispose, subject, made[subject.title])
         for subject in SUBJECTS:
             subject.before(made[subject.title])
         results = deliver({title: handles[0] for title, handles in made.items()})
         return {subject.title: judged(subject, made[subject.title], results[subject.title]) for subject in SUBJECTS}
-    finally:
-        for subject in SUBJECTS:
-            dispose(subject, made[subject.title])
 
 
 def travel_by_multiprocessing(method: str) -> dict[str, str]:
