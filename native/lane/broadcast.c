@@ -4,11 +4,9 @@
 #include "lane.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "ipckit/broadcast.h"
 
-#define BATCH 64
 #define NEAR 4096 /* bytes on the stack: messages of no more are copied there first, which costs less than to ask how long they are */
 
 /* One attempt; a long copy gives the GIL away. */
@@ -35,14 +33,6 @@ static PyObject *lane_try_send(PyObject *self, PyObject *message)
 	return PyLong_FromLong(try_send(lane_address(self), data, length));
 }
 
-/* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
-static int wait_again(int rc)
-{
-	if (rc != -EAGAIN && rc != -EINTR)
-		return rc == 0;
-	return PyErr_CheckSignals() < 0 ? -1 : 1;
-}
-
 /* send(message: bytes, deadline_ns: int) -> 0 or -errno */
 static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t number)
 {
@@ -65,7 +55,7 @@ static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t num
 		Py_BEGIN_ALLOW_THREADS
 		rc = ipk_broadcast_wait_room(ring, (uint64_t)length, deadline_ns);
 		Py_END_ALLOW_THREADS
-		again = wait_again(rc);
+		again = lane_wait_again(rc);
 		if (again < 0)
 			return NULL;
 		if (!again)
@@ -148,7 +138,7 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 		Py_BEGIN_ALLOW_THREADS
 		waited = ipk_broadcast_wait_message(ring, deadline_ns);
 		Py_END_ALLOW_THREADS
-		again = wait_again(waited);
+		again = lane_wait_again(waited);
 		if (again < 0)
 			return NULL;
 		if (!again)
@@ -161,30 +151,19 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
 	struct ipk_broadcast *ring = lane_address(self);
-	struct ipk_slice slices[BATCH];
-	PyObject *messages;
-	Py_ssize_t first, number = 0, bytes = 0;
+	struct ipk_slice slices[LANE_BATCH];
+	Py_ssize_t bytes;
 	int64_t sent;
+	int count = lane_slices(args, slices, &bytes);
 
-	if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &messages, &first))
+	if (count < 0)
 		return NULL;
-	for (; number < BATCH && first + number < PyList_Size(messages); number++) {
-		PyObject *message = PyList_GetItem(messages, first + number);
-		Py_ssize_t length;
-		char *data;
-
-		if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
-			return NULL;
-		slices[number].data = data;
-		slices[number].length = (uint64_t)length;
-		bytes += length;
-	}
 	if (bytes <= RELEASE_GIL_ABOVE) {
-		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)number);
+		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)count);
 	} else {
 		/* the list is the caller's own, and keeps the messages */
 		Py_BEGIN_ALLOW_THREADS
-		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)number);
+		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)count);
 		Py_END_ALLOW_THREADS
 	}
 	return PyLong_FromLongLong(sent);
@@ -212,7 +191,7 @@ static PyObject *lane_try_receive_many(PyObject *self, PyObject *limit)
 {
 	struct ipk_broadcast *ring = lane_address(self);
 	uint64_t near[2 * NEAR / sizeof(uint64_t)];
-	uint64_t ends[BATCH];
+	uint64_t ends[LANE_BATCH];
 	Py_ssize_t left = PyLong_AsSsize_t(limit);
 	PyObject *list;
 	int64_t received = -EAGAIN;
@@ -223,7 +202,7 @@ static PyObject *lane_try_receive_many(PyObject *self, PyObject *limit)
 	if (!list)
 		return NULL;
 	while (left > 0) {
-		received = ipk_broadcast_try_receive_many(ring, near, sizeof(near), ends, left < BATCH ? (uint32_t)left : BATCH);
+		received = ipk_broadcast_try_receive_many(ring, near, sizeof(near), ends, left < LANE_BATCH ? (uint32_t)left : LANE_BATCH);
 		if (received == -EMSGSIZE) {
 			PyObject *message = take_long(ring, &received);
 			int rc = message ? PyList_Append(list, message) : -1;

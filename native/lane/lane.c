@@ -1,6 +1,9 @@
 /* What all lanes have in common. */
 #include "lane.h"
 
+#include <errno.h>
+#include <string.h>
+
 int lane_refuse_keywords(PyObject *kwargs)
 {
 	if (!kwargs || PyDict_Size(kwargs) == 0)
@@ -34,4 +37,51 @@ int lane_numbers(PyObject *const *args, Py_ssize_t count, long long *numbers, Py
 			return -1;
 	}
 	return 0;
+}
+
+int lane_wait_again(int rc)
+{
+	if (rc != -EAGAIN && rc != -EINTR)
+		return rc == 0;
+	return PyErr_CheckSignals() < 0 ? -1 : 1;
+}
+
+PyObject *lane_bytes(const void *data, size_t length)
+{
+	PyObject *message;
+	char *into;
+
+	if (length <= RELEASE_GIL_ABOVE)
+		return PyBytes_FromStringAndSize(data, (Py_ssize_t)length);
+	message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+	if (!message)
+		return NULL;
+	into = PyBytes_AsString(message);
+	Py_BEGIN_ALLOW_THREADS
+	memcpy(into, data, length);
+	Py_END_ALLOW_THREADS
+	return message;
+}
+
+int lane_slices(PyObject *args, struct ipk_slice slices[LANE_BATCH], Py_ssize_t *bytes)
+{
+	PyObject *messages;
+	Py_ssize_t first;
+	int count = 0;
+
+	if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &messages, &first))
+		return -1;
+	*bytes = 0;
+	for (; count < LANE_BATCH && first + count < PyList_Size(messages); count++) {
+		PyObject *message = PyList_GetItem(messages, first + count);
+		Py_ssize_t length;
+		char *data;
+
+		if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
+			return -1;
+		slices[count].data = data;
+		slices[count].length = (uint64_t)length;
+		*bytes += length;
+	}
+	return count;
 }

@@ -8,8 +8,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "ipckit/spsc.h" /* struct ipk_slice */
+
 /* Copying this much takes longer than to hand the GIL over and get it back. */
 #define RELEASE_GIL_ABOVE 65536
+
+/* Messages of a batch. */
+#define LANE_BATCH 64
 
 extern PyType_Spec broadcast_lane_spec;
 extern PyType_Spec event_lane_spec;
@@ -53,6 +58,16 @@ void lane_free(PyObject *self);
 
 /* The arguments of a call, which takes so many numbers. Returns 0, or -1 with an exception set. */
 int lane_numbers(PyObject *const *args, Py_ssize_t count, long long *numbers, Py_ssize_t wanted);
+
+/* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
+int lane_wait_again(int rc);
+
+/* A bytes object of what lies at data, which somebody keeps there: a long copy gives the GIL away. */
+PyObject *lane_bytes(const void *data, size_t length);
+
+/* The arguments (messages: list[bytes], first: int): where the messages from the first on lie, a batch at the most. They stay
+ * there as long as the list is the caller's own. bytes: of all. Returns how many, or -1 with an exception set. */
+int lane_slices(PyObject *args, struct ipk_slice slices[LANE_BATCH], Py_ssize_t *bytes);
 
 static inline void *lane_address(PyObject *self)
 {

@@ -80,18 +80,18 @@ static PyObject *take_by(struct ipk_latest *latest, int newer, PyObject *deadlin
 
 	while ((rc = take(latest, newer, &message)) == -EAGAIN || rc == -ESTALE) {
 		long long deadline_ns = PyLong_AsLongLong(deadline);
+		int again;
 
 		if (deadline_ns == -1 && PyErr_Occurred())
 			return NULL;
 		Py_BEGIN_ALLOW_THREADS
 		rc = rc == -ESTALE ? ipk_latest_overtaken(latest, deadline_ns) : ipk_latest_wait(latest, deadline_ns);
 		Py_END_ALLOW_THREADS
-		if (rc == 0)
-			continue;
-		if (rc != -EAGAIN && rc != -EINTR)
-			break;
-		if (PyErr_CheckSignals() < 0)
+		again = lane_wait_again(rc);
+		if (again < 0)
 			return NULL;
+		if (!again)
+			break;
 	}
 	return result(rc, message);
 }

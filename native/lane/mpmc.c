@@ -3,11 +3,9 @@
 #include "lane.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "ipckit/mpmc.h"
 
-#define BATCH 64
 
 /* One attempt; a long copy gives the GIL away. */
 static int try_send(struct ipk_mpmc *ring, const char *data, Py_ssize_t length)
@@ -48,13 +46,9 @@ static int wait_for(struct ipk_mpmc *ring, Py_ssize_t room, PyObject *deadline, 
 		       : ipk_mpmc_wait_room(ring, (uint64_t)room, deadline_ns, &stalled);
 	Py_END_ALLOW_THREADS
 	*rc = got;
-	if (got == 0)
-		return 1;
-	if (got == -EAGAIN || got == -EINTR)
-		return PyErr_CheckSignals() < 0 ? -1 : 1;
 	if (got == -ETIMEDOUT)
 		*rc = -((long long)stalled << 16 | ETIMEDOUT);
-	return 0;
+	return lane_wait_again(got);
 }
 
 /* send(message: bytes, deadline_ns: int) -> 0, 1 if it was dropped, or -errno; -(pid << 16 | ETIMEDOUT) */
@@ -82,24 +76,6 @@ static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t cou
 	return PyLong_FromLongLong(rc);
 }
 
-/* A bytes object of what lies at data; the loan keeps it there. */
-static PyObject *copy_out(const unsigned char *data, size_t length)
-{
-	PyObject *message;
-	char *into;
-
-	if (length <= RELEASE_GIL_ABOVE)
-		return PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)length);
-	message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
-	if (!message)
-		return NULL;
-	into = PyBytes_AsString(message);
-	Py_BEGIN_ALLOW_THREADS
-	memcpy(into, data, length);
-	Py_END_ALLOW_THREADS
-	return message;
-}
-
 /* A long message. Returns NULL with an exception set, or with *rc = -errno. */
 static PyObject *take_on_loan(struct ipk_mpmc *ring, long long *rc)
 {
@@ -110,7 +86,7 @@ static PyObject *take_on_loan(struct ipk_mpmc *ring, long long *rc)
 	if (*rc < 0)
 		return NULL;
 	*rc = loan.tag ? -EOVERFLOW : 0;
-	message = loan.tag ? NULL : copy_out((unsigned char *)ipk_mpmc_data(ring) + loan.offset, loan.length);
+	message = loan.tag ? NULL : lane_bytes((unsigned char *)ipk_mpmc_data(ring) + loan.offset, loan.length);
 	if (message)
 		ipk_mpmc_release(ring, &loan, 1);
 	else
@@ -168,24 +144,13 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
 	struct ipk_mpmc *ring = lane_address(self);
-	struct ipk_slice slices[BATCH];
-	PyObject *messages;
-	Py_ssize_t first, count = 0, bytes = 0;
+	struct ipk_slice slices[LANE_BATCH];
+	Py_ssize_t bytes;
 	int64_t sent;
+	int count = lane_slices(args, slices, &bytes);
 
-	if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &messages, &first))
+	if (count < 0)
 		return NULL;
-	for (; count < BATCH && first + count < PyList_Size(messages); count++) {
-		PyObject *message = PyList_GetItem(messages, first + count);
-		Py_ssize_t length;
-		char *data;
-
-		if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
-			return NULL;
-		slices[count].data = data;
-		slices[count].length = (uint64_t)length;
-		bytes += length;
-	}
 	if (bytes <= RELEASE_GIL_ABOVE) {
 		sent = ipk_mpmc_try_send_many(ring, slices, (uint32_t)count);
 	} else {
@@ -209,8 +174,8 @@ static int append(PyObject *list, PyObject *message)
 static long long receive_part(struct ipk_mpmc *ring, PyObject *list, Py_ssize_t left)
 {
 	char copy[IPK_MPMC_INSIDE_MANY];
-	uint32_t lengths[BATCH];
-	long long count = ipk_mpmc_try_copy(ring, copy, sizeof(copy), lengths, left < BATCH ? (uint32_t)left : BATCH);
+	uint32_t lengths[LANE_BATCH];
+	long long count = ipk_mpmc_try_copy(ring, copy, sizeof(copy), lengths, left < LANE_BATCH ? (uint32_t)left : LANE_BATCH);
 	size_t at = 0;
 
 	if (count == -EMSGSIZE) {

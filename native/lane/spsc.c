@@ -5,9 +5,7 @@
 #include "spsc_lane.h"
 
 #include <errno.h>
-#include <string.h>
 
-#define BATCH 64
 /* Of one batch. What is freed together beyond that goes back to the kernel, and to get it anew costs several copies. */
 #define BATCH_BYTES 262144
 
@@ -35,13 +33,6 @@ static PyObject *lane_try_send(PyObject *self, PyObject *message)
 	return PyLong_FromLong(try_send(lane_address(self), data, length));
 }
 
-int spsc_wait_again(int rc)
-{
-	if (rc != -EAGAIN && rc != -EINTR)
-		return rc == 0;
-	return PyErr_CheckSignals() < 0 ? -1 : 1;
-}
-
 /* send(message: bytes, deadline_ns: int) -> 0 or -errno */
 static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -64,7 +55,7 @@ static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t cou
 		Py_BEGIN_ALLOW_THREADS
 		rc = ipk_spsc_wait_room(ring, (uint64_t)length, deadline_ns);
 		Py_END_ALLOW_THREADS
-		again = spsc_wait_again(rc);
+		again = lane_wait_again(rc);
 		if (again < 0)
 			return NULL;
 		if (!again)
@@ -73,30 +64,12 @@ static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t cou
 	return PyLong_FromLong(rc);
 }
 
-/* A bytes object of what lies at data; the loan keeps it there. */
-static PyObject *copy_out(const unsigned char *data, size_t length)
-{
-	PyObject *message;
-	char *into;
-
-	if (length <= RELEASE_GIL_ABOVE)
-		return PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)length);
-	message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
-	if (!message)
-		return NULL;
-	into = PyBytes_AsString(message);
-	Py_BEGIN_ALLOW_THREADS
-	memcpy(into, data, length);
-	Py_END_ALLOW_THREADS
-	return message;
-}
-
 /* Copy the lent message out and end the loan. */
 static PyObject *take_lent(struct ipk_spsc *ring, int64_t lent)
 {
 	PyObject *message;
 
-	message = copy_out((unsigned char *)ipk_spsc_data(ring) + (lent >> 32), (size_t)(lent & 0xFFFFFFFF));
+	message = lane_bytes((unsigned char *)ipk_spsc_data(ring) + (lent >> 32), (size_t)(lent & 0xFFFFFFFF));
 	if (message)
 		ipk_spsc_release(ring);
 	else
@@ -126,7 +99,7 @@ int64_t spsc_lend(struct ipk_spsc *ring, PyObject *deadline)
 		Py_BEGIN_ALLOW_THREADS
 		rc = ipk_spsc_wait_message(ring, deadline_ns);
 		Py_END_ALLOW_THREADS
-		again = spsc_wait_again(rc);
+		again = lane_wait_again(rc);
 		if (again < 0)
 			return -EINTR;
 		if (!again)
@@ -150,24 +123,13 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
 	struct ipk_spsc *ring = lane_address(self);
-	struct ipk_slice slices[BATCH];
-	PyObject *messages;
-	Py_ssize_t first, count = 0, bytes = 0;
+	struct ipk_slice slices[LANE_BATCH];
+	Py_ssize_t bytes;
 	int64_t sent;
+	int count = lane_slices(args, slices, &bytes);
 
-	if (!PyArg_ParseTuple(args, "O!n", &PyList_Type, &messages, &first))
+	if (count < 0)
 		return NULL;
-	for (; count < BATCH && first + count < PyList_Size(messages); count++) {
-		PyObject *message = PyList_GetItem(messages, first + count);
-		Py_ssize_t length;
-		char *data;
-
-		if (!message || PyBytes_AsStringAndSize(message, &data, &length) < 0)
-			return NULL;
-		slices[count].data = data;
-		slices[count].length = (uint64_t)length;
-		bytes += length;
-	}
 	if (bytes <= RELEASE_GIL_ABOVE) {
 		sent = ipk_spsc_try_send_many(ring, slices, (uint32_t)count);
 	} else {
@@ -186,7 +148,7 @@ static int64_t append_lent(PyObject *list, const unsigned char *data, const uint
 	int64_t bytes = 0;
 
 	for (int64_t i = 0; i < count; i++) {
-		PyObject *message = copy_out(data + bounds[2 * i], bounds[2 * i + 1] - bounds[2 * i]);
+		PyObject *message = lane_bytes(data + bounds[2 * i], bounds[2 * i + 1] - bounds[2 * i]);
 		int rc = message ? PyList_Append(list, message) : -1;
 
 		Py_XDECREF(message);
@@ -203,7 +165,7 @@ static int64_t append_lent(PyObject *list, const unsigned char *data, const uint
 static PyObject *lane_try_receive_many(PyObject *self, PyObject *number)
 {
 	struct ipk_spsc *ring = lane_address(self);
-	uint64_t bounds[2 * BATCH];
+	uint64_t bounds[2 * LANE_BATCH];
 	Py_ssize_t left = PyLong_AsSsize_t(number);
 	PyObject *list;
 	int64_t lent = -EAGAIN, bytes = 0, more;
@@ -214,7 +176,7 @@ static PyObject *lane_try_receive_many(PyObject *self, PyObject *number)
 	if (!list)
 		return NULL;
 	for (; left > 0 && bytes < BATCH_BYTES; left -= (Py_ssize_t)lent) {
-		lent = ipk_spsc_try_receive_many(ring, bounds, left < BATCH ? (uint32_t)left : BATCH);
+		lent = ipk_spsc_try_receive_many(ring, bounds, left < LANE_BATCH ? (uint32_t)left : LANE_BATCH);
 		if (lent < 0)
 			break;
 		more = append_lent(list, ipk_spsc_data(ring), bounds, lent);

@@ -24,7 +24,7 @@ PyObject *spsc_lane_reserve(PyObject *self, PyObject *const *args, Py_ssize_t co
 		Py_BEGIN_ALLOW_THREADS
 		rc = ipk_spsc_wait_room(ring, (uint64_t)numbers[0], numbers[1]);
 		Py_END_ALLOW_THREADS
-		again = spsc_wait_again(rc);
+		again = lane_wait_again(rc);
 		if (again < 0)
 			return NULL;
 		if (!again)

@@ -8,11 +8,6 @@
 
 #include "lane.h"
 
-#include "ipckit/spsc.h"
-
-/* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
-int spsc_wait_again(int rc);
-
 /* ipk_spsc_try_receive, waiting until the deadline (an int, ns) for a message. -EINTR: an exception is set. */
 int64_t spsc_lend(struct ipk_spsc *ring, PyObject *deadline);
 
