@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import weakref
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
 from ipckit.errors import check
 from ipckit.ring._broadcast_lane import lane_of
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
+from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,12 +27,8 @@ _POLICIES: dict[str, int] = {
 }
 _POLICY_NAMES = {number: name for name, number in _POLICIES.items()}
 
-# What a closed handle points to: every call on it is -EBADF.
-_CLOSED: Any = ffi.new("struct ipk_broadcast *")
-quick.ipk_broadcast_close(_CLOSED)
-_CLOSED_LANE = lane_of(_CLOSED)
-
-_mapped: weakref.WeakSet[BroadcastHandle] = weakref.WeakSet()
+_CORE = Core("broadcast", lib.IPK_KIND_BROADCAST)
+_CLOSED_LANE = lane_of(_CORE.closed)
 
 
 class BroadcastStat(NamedTuple):
@@ -65,24 +58,23 @@ class BroadcastStat(NamedTuple):
     """writers that died amid a message"""
 
 
-class BroadcastHandle(SegmentHandle):
+class BroadcastHandle(RingHandle):
     """A handle of a ring, as `BroadcastRing` describes it."""
 
-    __slots__ = ("_capacity", "_claims", "_lane", "_lost", "_policy", "_ring")
+    __slots__ = ("_capacity", "_lane", "_lost", "_policy")
 
     _WHAT = "broadcast ring"
+    _CORE = _CORE
 
     def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
-        super().__init__(name, unlink_on_close=unlink_on_close)
+        super().__init__(ring, name, unlink_on_close=unlink_on_close)
         stat = ffi.new("struct ipk_broadcast_stat *")
         check(quick.ipk_broadcast_stat(ring, stat), "ipk_broadcast_stat", name)
-        self._ring = ring
         self._lane = lane_of(ring)
         self._capacity: int = stat.capacity
         self._policy: int = stat.policy
         self._lost = 0
         self._claims = Claims(ring, quick.ipk_broadcast_data(ring), 2 * self._capacity)
-        _mapped.add(self)
 
     @classmethod
     def create(
@@ -117,26 +109,8 @@ class BroadcastHandle(SegmentHandle):
         check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "how many")
         policy = check_choice(slow_reader, "slow_reader", _POLICIES)
         check_mode(mode)
-        capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_BROADCAST_MIN_CAPACITY)
-        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
-        ring = ffi.new("struct ipk_broadcast *")
-        rc = lib.ipk_broadcast_create(ring, path, capacity, policy, participants, mode)
-        check(rc, "ipk_broadcast_create", name)
-        ring = ffi.gc(ring, quick.ipk_broadcast_unmap)
+        ring = _CORE.create(name, rounded(capacity, lib.IPK_BROADCAST_MIN_CAPACITY), policy, participants, mode)
         return cls(ring, name or "", unlink_on_close=unlink_on_close and name is not None)
-
-    @classmethod
-    def _attach(cls, fd: int, name: str) -> Self:
-        info = ffi.new("struct ipk_segment_info *")
-        quick.ipk_segment_inspect(fd, info)
-        ring = ffi.new("struct ipk_broadcast *")
-        rc = lib.ipk_broadcast_attach(ring, fd)
-        if rc == -errno.ENOMSG:
-            raise no_segment(name or fd, info)
-        if rc == -errno.EPROTO:
-            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_BROADCAST)
-        check(rc, "ipk_broadcast_attach", name or fd)
-        return cls(ffi.gc(ring, quick.ipk_broadcast_unmap), name)
 
     @property
     def capacity(self) -> int:
@@ -174,35 +148,10 @@ class BroadcastHandle(SegmentHandle):
         """How many living readers there are; those that were disconnected are none."""
         return self._living("consumers")
 
-    def fileno(self) -> int:
-        """The descriptor of the ring's memory, to hand over to another process; it cannot be polled."""
-        fd: int = quick.ipk_broadcast_fd(self._ring)
-        self._check_open()  # after the look: another thread may have closed it in between
-        return fd
-
-    def set_spin(self, seconds: float) -> None:
-        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
-        self._check_open()
-        quick.ipk_broadcast_set_spin(self._ring, int(seconds * 1e9))
-
     def stat(self) -> BroadcastStat:
         """Counters kept in the segment; reading them disturbs nobody."""
         stat = self._counters()
         return BroadcastStat(*(getattr(stat, field) for field in BroadcastStat._fields))
-
-    def close(self) -> None:
-        """Give up the roles, and let go of the ring in this process; the others are told.
-
-        A reservation is aborted, a loan returned. The name is unlinked only if `create` was told ``unlink_on_close``.
-
-        Raises:
-            BufferError: views of a reservation or of a loan are alive; the handle stays open and usable.
-        """
-        if not self._closed:
-            self._claims.end()
-        super().close()
 
     def _counters(self) -> Any:
         stat = ffi.new("struct ipk_broadcast_stat *")
@@ -221,18 +170,7 @@ class BroadcastHandle(SegmentHandle):
         return f"{name} capacity={self._capacity} slow_reader={self.slow_reader!r}"
 
     def _release(self) -> None:
-        ring, self._ring, self._lane = self._ring, _CLOSED, _CLOSED_LANE
+        ring, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
         lib.ipk_broadcast_close(ring)  # waits for a thread that is inside, which may need the GIL to leave
         # Unmapped when the last reference goes: that is here, or in the other thread's call.
-        self._claims = _NO_CLAIMS
-
-
-_NO_CLAIMS = Claims(None, ffi.NULL, 0)
-
-
-def _after_fork_in_child() -> None:
-    for ring in list(_mapped):
-        quick.ipk_broadcast_forked(ring._ring)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+        self._claims = NO_CLAIMS

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import weakref
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
+from ipckit._segment import segment_path
 from ipckit.errors import ClosedError, IPCError, LayoutError, StalledError, check, syscall_error
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
 from ipckit.ring._errors import receiving_failure, sending_failure, too_large
+from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
 from ipckit.ring._mpmc_lane import lane_of
 from ipckit.ring._mpmc_oversize import LongMessages
 from ipckit.ring._spill import ANONYMOUS, SpillFiles, check_room_for_files
@@ -30,13 +30,8 @@ _OVERSIZE = {"refuse": lib.IPK_MPMC_REFUSE, "file": lib.IPK_MPMC_FILES}
 _MOST = (1 << 32) - 1
 _CROWDED = "the ring has as many participants as it may, and all live; create it with more"
 
-# What a closed handle points to: every call on it is -EBADF.
-_CLOSED: Any = ffi.new("struct ipk_mpmc *")
-quick.ipk_mpmc_close(_CLOSED)
-_CLOSED_LANE = lane_of(_CLOSED)
-_NO_CLAIMS = Claims(None, ffi.NULL, 0)
-
-_mapped: weakref.WeakSet[MpmcHandle] = weakref.WeakSet()
+_CORE = Core("mpmc", lib.IPK_KIND_MPMC)
+_CLOSED_LANE = lane_of(_CORE.closed)
 
 
 class MpmcStat(NamedTuple):
@@ -84,7 +79,7 @@ def options_of(
     """
     check_int(capacity, "capacity", 1, lib.IPK_MPMC_MAX_CAPACITY, "bytes")
     options = ffi.new("struct ipk_mpmc_options *")
-    options.capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_MPMC_MIN_CAPACITY)
+    options.capacity = rounded(capacity, lib.IPK_MPMC_MIN_CAPACITY)
     options.max_messages = check_int(max_messages, "max_messages", 0, _MOST, "messages; 0: as many as fit")
     options.participants = check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "handles with a role")
     options.on_consumer_death = check_choice(on_consumer_death, "on_consumer_death", _ON_CONSUMER_DEATH)
@@ -93,23 +88,22 @@ def options_of(
     return options
 
 
-class MpmcHandle(SegmentHandle):
+class MpmcHandle(RingHandle):
     """A handle of a ring, as `MpmcRing` describes it."""
 
-    __slots__ = ("_capacity", "_claims", "_lane", "_long", "_ring")
+    __slots__ = ("_capacity", "_lane", "_long")
 
     _WHAT = "ring for many"
+    _CORE = _CORE
 
     def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
-        super().__init__(name, unlink_on_close=unlink_on_close)
+        super().__init__(ring, name, unlink_on_close=unlink_on_close)
         chosen = ffi.new("struct ipk_mpmc_options *")
         quick.ipk_mpmc_chosen(ring, chosen)
-        self._ring = ring
         self._lane = lane_of(ring)
         self._capacity: int = chosen.capacity
         self._claims = Claims(ring, quick.ipk_mpmc_data(ring), 2 * self._capacity)
         self._long = _long_messages_of(ring, name) if chosen.oversize == lib.IPK_MPMC_FILES else None
-        _mapped.add(self)
 
     @classmethod
     def create(
@@ -163,23 +157,12 @@ class MpmcHandle(SegmentHandle):
 
     @classmethod
     def _create(cls, name: str | None, options: Any, mode: int, *, unlink_on_close: bool) -> Self:
-        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
-        ring = ffi.new("struct ipk_mpmc *")
-        check(lib.ipk_mpmc_create(ring, path, options, mode), "ipk_mpmc_create", name)
-        return cls(ffi.gc(ring, quick.ipk_mpmc_unmap), name or "", unlink_on_close=unlink_on_close and name is not None)
+        ring = _CORE.create(name, options, mode)
+        return cls(ring, name or "", unlink_on_close=unlink_on_close and name is not None)
 
     @classmethod
     def _attach(cls, fd: int, name: str) -> Self:
-        info = ffi.new("struct ipk_segment_info *")
-        quick.ipk_segment_inspect(fd, info)
-        ring = ffi.new("struct ipk_mpmc *")
-        rc = lib.ipk_mpmc_attach(ring, fd)
-        if rc == -errno.ENOMSG:
-            raise no_segment(name or fd, info)
-        if rc == -errno.EPROTO:
-            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_MPMC)
-        check(rc, "ipk_mpmc_attach", name or fd)
-        handle = cls(ffi.gc(ring, quick.ipk_mpmc_unmap), name)
+        handle: Self = super()._attach(fd, name)
         if handle._long is not None:
             handle._long.sweep()
         return handle
@@ -203,19 +186,6 @@ class MpmcHandle(SegmentHandle):
         most: int = chosen.max_messages
         return most
 
-    def fileno(self) -> int:
-        """The descriptor of the ring's memory, to hand over to another process; it cannot be polled."""
-        fd: int = quick.ipk_mpmc_fd(self._ring)
-        self._check_open()  # after the look: another thread may have closed it in between
-        return fd
-
-    def set_spin(self, seconds: float) -> None:
-        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
-        self._check_open()
-        quick.ipk_mpmc_set_spin(self._ring, int(seconds * 1e9))
-
     @property
     def depth(self) -> int:
         """Messages that wait to be received, those that are not yet committed included."""
@@ -238,18 +208,6 @@ class MpmcHandle(SegmentHandle):
         self._check_open()
         check(rc, "ipk_mpmc_stat", self._name)
         return MpmcStat(*(getattr(stat, field) for field in MpmcStat._fields))
-
-    def close(self) -> None:
-        """Give up the roles, and let go of the ring in this process; the others are told.
-
-        Reservations are aborted, loans returned. The name is unlinked only if `create` was told ``unlink_on_close``.
-
-        Raises:
-            BufferError: views of a reservation or of a loan are alive; the handle stays open and usable.
-        """
-        if not self._closed:
-            self._claims.end()
-        super().close()
 
     def _living(self, role: int) -> int:
         rc = quick.ipk_mpmc_living(self._ring, role)
@@ -287,13 +245,13 @@ class MpmcHandle(SegmentHandle):
         return f"{self._name!r} capacity={self._capacity}" if self._name else f"anonymous capacity={self._capacity}"
 
     def _release(self) -> None:
-        ring, self._ring, self._lane = self._ring, _CLOSED, _CLOSED_LANE
+        ring, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
         lib.ipk_mpmc_close(ring)  # wakes the waiters among our threads, and may wait for a lock
         if self._long is not None:
             self._long.sweep_all()
         self._long = None
         # Unmapped when the last reference goes: that is here, or in another thread's call.
-        self._claims = _NO_CLAIMS
+        self._claims = NO_CLAIMS
 
 
 def _long_messages_of(ring: Any, name: str) -> LongMessages:
@@ -311,11 +269,3 @@ def _stalled(pid: int, verb: str, name: str) -> StalledError:
     error.syscall = verb
     error.pid = pid
     return error
-
-
-def _after_fork_in_child() -> None:
-    for ring in list(_mapped):
-        quick.ipk_mpmc_forked(ring._ring)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

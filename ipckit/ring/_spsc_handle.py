@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-import os
-import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
+from ipckit._segment import segment_path
 from ipckit.errors import ClosedError, IPCError, check
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
 from ipckit.ring._errors import receiving_failure, sending_failure, too_large
+from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
 from ipckit.ring._lane import lane_of
 from ipckit.ring._spill import SpillFiles, check_room_for_files
 from ipckit.ring._spsc_oversize import Incoming, Outgoing, sweep, sweep_all
@@ -29,27 +28,23 @@ _RECORD_HEADER = 8
 _OVERSIZE = {"refuse": 0, "fragments": lib.IPK_SPSC_PARTS, "file": lib.IPK_SPSC_FILES}
 _ON_CONSUMER_GONE = {"block": lib.IPK_SPSC_PATIENT, "error": 0, "drop": lib.IPK_SPSC_DROPS}
 
-# What a closed handle points to: every call on it is -EBADF.
-_CLOSED: Any = ffi.new("struct ipk_spsc *")
-quick.ipk_spsc_close(_CLOSED)
-_CLOSED_LANE = lane_of(_CLOSED)
-
-_mapped: weakref.WeakSet[SpscHandle] = weakref.WeakSet()
+_CORE = Core("spsc", lib.IPK_KIND_SPSC)
+_CLOSED_LANE = lane_of(_CORE.closed)
 
 
-class SpscHandle(SegmentHandle):
+class SpscHandle(RingHandle):
     """A handle of a ring, as `SpscRing` describes it."""
 
-    __slots__ = ("_capacity", "_claims", "_drops", "_files", "_incoming", "_lane", "_outgoing", "_ring")
+    __slots__ = ("_capacity", "_drops", "_files", "_incoming", "_lane", "_outgoing")
 
     _WHAT = "ring"
+    _CORE = _CORE
 
     def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
         stat = ffi.new("struct ipk_spsc_stat *")
         check(quick.ipk_spsc_stat(ring, stat), "ipk_spsc_stat", name)
         files = _files_of(ring, name) if stat.options & lib.IPK_SPSC_FILES else None
-        super().__init__(name, unlink_on_close=unlink_on_close)
-        self._ring = ring
+        super().__init__(ring, name, unlink_on_close=unlink_on_close)
         self._lane: InPlaceLane = lane_of(ring)
         self._capacity: int = stat.capacity
         self._drops = bool(stat.options & lib.IPK_SPSC_DROPS)
@@ -60,7 +55,6 @@ class SpscHandle(SegmentHandle):
         if stat.options & (lib.IPK_SPSC_FILES | lib.IPK_SPSC_PARTS):
             self._outgoing = Outgoing(ring, self._capacity, files)
             self._incoming = Incoming(ring, files)
-        _mapped.add(self)
 
     @classmethod
     def create(
@@ -99,29 +93,16 @@ class SpscHandle(SegmentHandle):
         check_mode(mode)
         options = check_choice(oversize, "oversize", _OVERSIZE)
         options |= check_choice(on_consumer_gone, "on_consumer_gone", _ON_CONSUMER_GONE)
-        capacity = max(1 << (capacity - 1).bit_length(), os.sysconf("SC_PAGESIZE"), lib.IPK_SPSC_MIN_CAPACITY)
-        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
         if oversize == "file":
             check_room_for_files(name)
-        ring = ffi.new("struct ipk_spsc *")
-        check(lib.ipk_spsc_create(ring, path, capacity, options, mode), "ipk_spsc_create", name)
-        return cls(ffi.gc(ring, quick.ipk_spsc_unmap), name or "", unlink_on_close=unlink_on_close and name is not None)
+        ring = _CORE.create(name, rounded(capacity, lib.IPK_SPSC_MIN_CAPACITY), options, mode)
+        return cls(ring, name or "", unlink_on_close=unlink_on_close and name is not None)
 
     @classmethod
     def _attach(cls, fd: int, name: str) -> Self:
-        info = ffi.new("struct ipk_segment_info *")
-        quick.ipk_segment_inspect(fd, info)
-        ring = ffi.new("struct ipk_spsc *")
-        rc = lib.ipk_spsc_attach(ring, fd)
-        if rc == -errno.ENOMSG:
-            raise no_segment(name or fd, info)
-        if rc == -errno.EPROTO:
-            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_SPSC)
-        check(rc, "ipk_spsc_attach", name or fd)
-        ring = ffi.gc(ring, quick.ipk_spsc_unmap)
-        handle = cls(ring, name)
+        handle: Self = super()._attach(fd, name)
         if handle._files is not None:
-            sweep(ring, handle._files)
+            sweep(handle._ring, handle._files)
         return handle
 
     @property
@@ -133,19 +114,6 @@ class SpscHandle(SegmentHandle):
     def max_message_size(self) -> int:
         """The longest message in bytes: it fits when the ring is empty."""
         return self._capacity - _RECORD_HEADER
-
-    def fileno(self) -> int:
-        """The descriptor of the ring's memory, to hand over to another process; it cannot be polled."""
-        fd: int = quick.ipk_spsc_fd(self._ring)
-        self._check_open()  # after the look: another thread may have closed it in between
-        return fd
-
-    def set_spin(self, seconds: float) -> None:
-        """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
-        self._check_open()
-        quick.ipk_spsc_set_spin(self._ring, int(seconds * 1e9))
 
     @property
     def depth(self) -> int:
@@ -166,18 +134,6 @@ class SpscHandle(SegmentHandle):
     def stat(self) -> SpscStat:
         """Counters kept in the segment; reading them disturbs nobody."""
         return snapshot(self._counters())
-
-    def close(self) -> None:
-        """Give up the roles, and let go of the ring in this process; the other side is told.
-
-        A reservation is aborted, a loan returned. The name is unlinked only if `create` was told ``unlink_on_close``.
-
-        Raises:
-            BufferError: views of a reservation or of a loan are alive; the handle stays open and usable.
-        """
-        if not self._closed:
-            self._claims.end()
-        super().close()
 
     def _counters(self) -> Any:
         stat = ffi.new("struct ipk_spsc_stat *")
@@ -213,12 +169,12 @@ class SpscHandle(SegmentHandle):
         return f"{self._name!r} capacity={self._capacity}" if self._name else f"anonymous capacity={self._capacity}"
 
     def _release(self) -> None:
-        ring, self._ring, self._lane = self._ring, _CLOSED, _CLOSED_LANE
+        ring, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
         lib.ipk_spsc_close(ring)  # wakes and waits for a thread that is inside, which may need the GIL to leave
         if self._files is not None:
             sweep_all(ring, self._files)
         # Unmapped when the last reference goes: that is here, or in the other thread's call.
-        self._claims, self._outgoing, self._incoming = _NO_CLAIMS, None, None
+        self._claims, self._outgoing, self._incoming = NO_CLAIMS, None, None
 
 
 def _files_of(ring: Any, name: str) -> SpillFiles:
@@ -226,14 +182,3 @@ def _files_of(ring: Any, name: str) -> SpillFiles:
     info = ffi.new("struct ipk_segment_info *")
     check(quick.ipk_segment_inspect(fd, info), "ipk_segment_inspect", name or fd)
     return SpillFiles(segment_path(name) if name else None, fd, info.id[0])
-
-
-_NO_CLAIMS = Claims(None, ffi.NULL, 0)
-
-
-def _after_fork_in_child() -> None:
-    for ring in list(_mapped):
-        quick.ipk_spsc_forked(ring._ring)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

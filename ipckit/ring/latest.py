@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -13,7 +11,6 @@ from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import (
     ClosedError,
@@ -25,6 +22,7 @@ from ipckit.errors import (
 )
 from ipckit.ring._claims import Claims
 from ipckit.ring._errors import buffer_too_small, receiving_failure, sending_failure
+from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle
 from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
 from ipckit.ring._latest_lane import ESTALE, lane_of, read_into, wait
 
@@ -35,13 +33,8 @@ if TYPE_CHECKING:
 
     from ipckit.ring._inplace import Reservation
 
-# What a closed handle points to: every call on it is -EBADF.
-_CLOSED: Any = ffi.new("struct ipk_latest *")
-quick.ipk_latest_close(_CLOSED)
-_CLOSED_LANE = lane_of(_CLOSED)
-_NO_CLAIMS = Claims(None, ffi.NULL, 0)
-
-_mapped: weakref.WeakSet[Latest] = weakref.WeakSet()
+_CORE = Core("latest", lib.IPK_KIND_LATEST)
+_CLOSED_LANE = lane_of(_CORE.closed)
 
 
 class LatestStat(NamedTuple):
@@ -67,7 +60,7 @@ class LatestStat(NamedTuple):
     """times that a writer took over from a dead one"""
 
 
-class Latest(SegmentHandle):
+class Latest(RingHandle):
     """The newest value of something: one writer replaces it, any number of readers copy it, nobody waits for a reader.
 
     Whoever writes first becomes the writer; another process that tries gets BusyError while that one lives. Readers
@@ -90,19 +83,18 @@ class Latest(SegmentHandle):
     b'52.53 13.41'
     """
 
-    __slots__ = ("_claims", "_lane", "_latest", "_max_size")
+    __slots__ = ("_lane", "_max_size")
 
     _WHAT = "latest value"
+    _CORE = _CORE
 
     def __init__(self, latest: Any, name: str, *, unlink_on_close: bool = False) -> None:
-        super().__init__(name, unlink_on_close=unlink_on_close)
+        super().__init__(latest, name, unlink_on_close=unlink_on_close)
         stat = ffi.new("struct ipk_latest_stat *")
         check(quick.ipk_latest_stat(latest, stat), "ipk_latest_stat", name)
-        self._latest = latest
         self._lane = lane_of(latest)
         self._claims = Claims(latest, quick.ipk_latest_buffers(latest), stat.capacity)
         self._max_size: int = stat.max_size
-        _mapped.add(self)
 
     @classmethod
     def create(
@@ -131,24 +123,8 @@ class Latest(SegmentHandle):
         check_int(max_size, "max_size", 1, lib.IPK_LATEST_MAX_SIZE, "bytes")
         check_int(buffers, "buffers", lib.IPK_LATEST_MIN_BUFFERS, lib.IPK_LATEST_MAX_BUFFERS, "how many")
         check_mode(mode)
-        path = ffi.NULL if name is None else os.fsencode(segment_path(name))
-        latest = ffi.new("struct ipk_latest *")
-        check(lib.ipk_latest_create(latest, path, max_size, buffers, mode), "ipk_latest_create", name)
-        latest = ffi.gc(latest, quick.ipk_latest_unmap)
+        latest = _CORE.create(name, max_size, buffers, mode)
         return cls(latest, name or "", unlink_on_close=unlink_on_close and name is not None)
-
-    @classmethod
-    def _attach(cls, fd: int, name: str) -> Self:
-        info = ffi.new("struct ipk_segment_info *")
-        quick.ipk_segment_inspect(fd, info)
-        latest = ffi.new("struct ipk_latest *")
-        rc = lib.ipk_latest_attach(latest, fd)
-        if rc == -errno.ENOMSG:
-            raise no_segment(name or fd, info)
-        if rc == -errno.EPROTO:
-            raise wrong_segment(name or fd, info, cls._WHAT, lib.IPK_KIND_LATEST)
-        check(rc, "ipk_latest_attach", name or fd)
-        return cls(ffi.gc(latest, quick.ipk_latest_unmap), name)
 
     @property
     def max_size(self) -> int:
@@ -161,7 +137,7 @@ class Latest(SegmentHandle):
 
         Numbers count from 1 on, across writers: the difference of two says how many values lie between them.
         """
-        seen: int = quick.ipk_latest_seen(self._latest)
+        seen: int = quick.ipk_latest_seen(self._ring)
         self._check_open()
         return seen
 
@@ -170,19 +146,6 @@ class Latest(SegmentHandle):
         """How many living writers there are: 1 or 0. Readers are not counted."""
         writers: int = self._snapshot().writers
         return writers
-
-    def fileno(self) -> int:
-        """The descriptor of the memory, to hand over to another process; it cannot be polled."""
-        fd: int = quick.ipk_latest_fd(self._latest)
-        self._check_open()  # after the look: another thread may have closed it in between
-        return fd
-
-    def set_spin(self, seconds: float) -> None:
-        """Spin for so long in `receive` before sleeping; 0 never spins. The default is about one wake-up, 40 us."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
-        self._check_open()
-        quick.ipk_latest_set_spin(self._latest, int(seconds * 1e9))
 
     def stat(self) -> LatestStat:
         """Figures kept in the segment; reading them disturbs nobody."""
@@ -215,7 +178,7 @@ class Latest(SegmentHandle):
         else:
             buffer = _buffer_of(data)
             core = lib if len(buffer) > RELEASE_GIL_ABOVE else quick
-            rc = core.ipk_latest_send(self._latest, buffer, len(buffer))
+            rc = core.ipk_latest_send(self._ring, buffer, len(buffer))
         if rc:
             raise self._failure(rc, memoryview(data).nbytes)
 
@@ -237,7 +200,7 @@ class Latest(SegmentHandle):
         if n > self._max_size:
             self._check_open()
             raise self._failure(-errno.EMSGSIZE, n, call="reserve")
-        latest = self._latest
+        latest = self._ring
         offset = quick.ipk_latest_reserve(latest, n)
         if offset < 0:
             raise self._failure(offset, n)
@@ -330,7 +293,7 @@ class Latest(SegmentHandle):
             raise TypeError("buffer must be writable")
         _buffer_of(buffer)
         value = ffi.new("struct ipk_latest_value *", {"length": room.nbytes})
-        while rc := read_into(self._latest, 1, buffer, value):
+        while rc := read_into(self._ring, 1, buffer, value):
             if rc == -errno.EMSGSIZE:
                 raise buffer_too_small(value.length, room.nbytes, self._name)
             self._wait(rc, deadline_ns)
@@ -346,16 +309,6 @@ class Latest(SegmentHandle):
             except EndOfStreamError:
                 return
 
-    def close(self) -> None:
-        """Let go of the object in this process, and give back the writer's role; readers see the end.
-
-        Raises:
-            BufferError: views of a reservation are alive; nothing has changed.
-        """
-        if not self._closed:
-            self._claims.end()
-        super().close()
-
     def _commit(self, latest: Any, length: int) -> None:
         rc = quick.ipk_latest_commit(latest, length)
         if rc:
@@ -363,7 +316,7 @@ class Latest(SegmentHandle):
 
     def _snapshot(self) -> Any:
         stat = ffi.new("struct ipk_latest_stat *")
-        rc = quick.ipk_latest_stat(self._latest, stat)
+        rc = quick.ipk_latest_stat(self._ring, stat)
         self._check_open()
         check(rc, "ipk_latest_stat", self._name)
         return stat
@@ -371,7 +324,7 @@ class Latest(SegmentHandle):
     def _wait(self, rc: int, deadline_ns: int) -> None:
         """Wait until there may be a newer value; *rc* is why there was none: -EAGAIN or -ESTALE, or it is raised."""
         if rc in (-errno.EAGAIN, ESTALE):
-            rc = wait(self._latest, rc, deadline_ns)
+            rc = wait(self._ring, rc, deadline_ns)
         if rc not in AGAIN:
             raise self._reading_failure(rc)
 
@@ -394,9 +347,9 @@ class Latest(SegmentHandle):
         return f"{self._name!r} max_size={self._max_size}" if self._name else f"anonymous max_size={self._max_size}"
 
     def _release(self) -> None:
-        latest, self._latest, self._lane = self._latest, _CLOSED, _CLOSED_LANE
+        latest, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
         lib.ipk_latest_close(latest)  # wakes a thread that waits, and waits for one that writes, which may need the GIL
-        self._claims = _NO_CLAIMS
+        self._claims = NO_CLAIMS
         # Unmapped when the last reference goes: that is here, or in the other thread's call.
 
 
@@ -405,11 +358,3 @@ def _buffer_of(data: Buffer) -> Any:
         return ffi.from_buffer(data)
     except BufferError:
         raise ValueError("data must be C-contiguous; copy it first, as with bytes(data)") from None
-
-
-def _after_fork_in_child() -> None:
-    for latest in list(_mapped):
-        quick.ipk_latest_forked(latest._latest)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -44,7 +44,7 @@ def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Every test runs on the compiled lane, and on the one for installations without it."""
     if request.param == "cffi":
         monkeypatch.setattr(handles, "lane_of", CffiLane)
-        monkeypatch.setattr(handles, "_CLOSED_LANE", CffiLane(handles._CLOSED))
+        monkeypatch.setattr(handles, "_CLOSED_LANE", CffiLane(handles._CORE.closed))
     return request.param
 
 

@@ -37,7 +37,7 @@ def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Every test runs on the compiled lane, and on the one for installations without it."""
     if request.param == "cffi":
         monkeypatch.setattr(latest, "lane_of", CffiLane)
-        monkeypatch.setattr(latest, "_CLOSED_LANE", CffiLane(latest._CLOSED))
+        monkeypatch.setattr(latest, "_CLOSED_LANE", CffiLane(latest._CORE.closed))
     return request.param
 
 

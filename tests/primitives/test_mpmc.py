@@ -39,7 +39,7 @@ def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Every test runs on the compiled lane, and on the one for installations without it."""
     if request.param == "cffi":
         monkeypatch.setattr(mpmc, "lane_of", CffiMpmcLane)
-        monkeypatch.setattr(mpmc, "_CLOSED_LANE", CffiMpmcLane(mpmc._CLOSED))
+        monkeypatch.setattr(mpmc, "_CLOSED_LANE", CffiMpmcLane(mpmc._CORE.closed))
     return request.param
 
 

@@ -26,7 +26,7 @@ SECONDS = 0.5
 def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "cffi":
         monkeypatch.setattr(spsc, "lane_of", lambda ring: CffiLane(ring, quick.ipk_spsc_capacity(ring)))
-        monkeypatch.setattr(spsc, "_CLOSED_LANE", CffiLane(spsc._CLOSED, 0))
+        monkeypatch.setattr(spsc, "_CLOSED_LANE", CffiLane(spsc._CORE.closed, 0))
     return request.param
 
 
