@@ -23,7 +23,7 @@ def run(*arguments: str) -> str:
     result = subprocess.run(
         ["make", "--silent", "-C", str(NATIVE), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, "\n".join(result.stdout.splitlines()[-20:])
     return result.stdout
 
 
