@@ -3,7 +3,9 @@
 
 uint32_t ipk_mpmc_stalled_by(const struct ipk_mpmc *ring, const struct obstacle *before, const struct obstacle *now)
 {
-	if (now->word == 0 || before->word != now->word || before->place != now->place)
+	int looked_before = before->word != 0; /* not if the first look came at the deadline: then what is in the way now is told */
+
+	if (now->word == 0 || (looked_before && (before->word != now->word || before->place != now->place)))
 		return 0;
 	return ipk_roster_pid(&ring->roster, member_of(now->word));
 }

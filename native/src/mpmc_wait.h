@@ -20,7 +20,7 @@ static inline void pause_for(int times)
 		ipk_relax();
 }
 
-/* The process that an obstacle is of, if it was there before as well. */
+/* The process that an obstacle is of, if it was there at the look before as well, where there was one. */
 uint32_t ipk_mpmc_stalled_by(const struct ipk_mpmc *ring, const struct obstacle *before, const struct obstacle *now);
 
 /* The process that has the lock; 0: nobody. */
