@@ -37,8 +37,8 @@ $(PEERS)/ready: pyproject.toml benchmarks/peers/requirements.txt $(READY)
 	$(PEERS)/bin/python -m pip install --quiet --editable '.[cli,numpy]'
 	@touch $@
 
-test: build ## the tests (four to six minutes)
-	$(PYTEST) -m 'not stress' $(ARGS)
+test: build ## the tests (three to four minutes)
+	$(PYTEST) -m 'not stress and not apart' $(ARGS)
 
 build: $(BUILT) ## the virtual environment and the C core
 
@@ -57,7 +57,7 @@ $(BUILT): $(READY) $(CORE)
 	@mkdir -p $(@D)
 	@touch $@
 
-check: lint types test ## what CI runs: lint, types, C warnings as errors, layering, tests, examples of the documents
+check: lint types test test-c ## what CI runs: lint, types, C warnings as errors, layering, tests, examples of the documents
 
 lint: build ## format and lint, Python and C
 	$(BIN)/ruff format --check .
@@ -66,11 +66,12 @@ lint: build ## format and lint, Python and C
 	$(MAKE) -C native lint
 	$(MAKE) -C native lint-lane PYTHON_INCLUDE=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
-types: build ## mypy --strict
+types: build ## mypy --strict, of ours and of programs as users write them
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m apart tests/typing
 
-test-c: ## the C core's tests, without Python
-	$(MAKE) -C native test kill
+test-c: build ## the C core's tests, which need no Python: every kill point, and some seconds of each storm
+	$(BIN)/python -m pytest -m apart tests/processes
 
 asan: ## the C core's tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) -C native asan
@@ -92,7 +93,7 @@ stress: build ## kill sweeps and storms, soaks and fuzzing, and the whole suite 
 
 repeat: build ## the suite REPEATS times over: no flake
 	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \
-		$(PYTEST) -q -x -m 'not stress and not slow' || exit 1; done
+		$(PYTEST) -q -x -m 'not stress and not slow and not apart' || exit 1; done
 
 wheel: build ## sdist and wheel, in dist/
 	$(BIN)/python -m build

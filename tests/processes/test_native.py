@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 NATIVE = Path(__file__).parents[2] / "native"
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.apart,
     pytest.mark.watchdog(300),
     pytest.mark.skipif(not shutil.which("make"), reason="no make here"),
     pytest.mark.skipif(not any(map(shutil.which, ("gcc", "clang", "cc"))), reason="no C compiler here"),
@@ -21,7 +22,10 @@ pytestmark = [
 
 def run(*arguments: str) -> str:
     result = subprocess.run(
-        ["make", "--silent", "-C", str(NATIVE), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["make", "--silent", f"-j{os.cpu_count()}", "-C", str(NATIVE), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert result.returncode == 0, "\n".join(result.stdout.splitlines()[-20:])
     return result.stdout

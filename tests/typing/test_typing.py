@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 PROGRAMS = sorted(path for path in HERE.glob("*.py") if not path.name.startswith("test_"))
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.watchdog(240)
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy, of the extra dev, is not installed")
 def test_programs_of_users_pass_mypy_strict(tmp_path: Path) -> None:
