@@ -41,6 +41,12 @@ class Settings:
 
 
 FULL = Settings()
+QUICK_ROWS = frozenset({
+    "EventFd", "Fifo", "Flock", "MpmcRing", "Pipe", "Queue", "SpscRing", "SpscRing x100", "TCP (bare)", "inet.Stream",
+    "mp.Lock", "mp.Pipe", "mp.Queue", "os.pipe (bare)", "posix.MessageQueue", "posix.Semaphore", "shm + semaphores",
+    "sync.Mutex", "sysv.MessageQueue", "unix.Datagram", "unix.SeqPacket", "unix.Stream",
+})  # fmt: skip
+"""What most people choose between, by the names of the rows."""
 QUICK = Settings(sizes=(8, 64, 1024, 65536), roundtrip_sizes=(64,), repeats=9, seconds=0.02, limit=5.0, budget=50.0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipckit.bench.report import Report, ReportError
-from ipckit.bench.settings import FULL, QUICK, Settings, nominal
+from ipckit.bench.settings import FULL, QUICK, QUICK_ROWS, Settings, nominal
 from ipckit.bench.units import parse_size
 from ipckit.cli import bench_servers
 from ipckit.cli.failure import Failure
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Measure the IPC primitives of this machine with real processes, and say which is the best for what.
-Without options: every primitive, 8 B to 1 MiB, two CPUs. With --quick: some three minutes."""
+Without options: every primitive, 8 B to 1 MiB, two CPUs. With --quick: the usual ones, within a minute."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +35,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--quick", action="store_true", help="fewer sizes, shorter and fewer repeats: some three minutes")
+    what.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer sizes, shorter repeats, and the usual rows unless --only names others: within a minute",
+    )
     what.add_argument("--list", action="store_true", help="list the rows, and measure nothing")
     what.add_argument("--only", metavar="ROW,...", action="append", help="only these rows; globs such as 'mp.*' too")
     what.add_argument("--sizes", metavar="N,...", type=_sizes, help="message sizes, as in 8,64,1k,64k,1M")
@@ -154,7 +158,8 @@ def _rows(arguments: argparse.Namespace) -> tuple[list[type[Row]], dict[str, str
     except ImportError as error:
         raise Failure(f"--also: {error}", status=2) from None
     if not arguments.only:
-        return rows, missing
+        wanted = {row.name for row in rows if row.name in QUICK_ROWS or row.__module__ in arguments.also}
+        return [row for row in rows if row.name in wanted or not arguments.quick], missing
     patterns = [pattern.strip() for option in arguments.only for pattern in option.split(",") if pattern.strip()]
     names = [*(row.name for row in rows), *missing]
     for pattern in patterns:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from ipckit.bench.settings import QUICK_ROWS
 from ipckit.bench.suite import load
+from ipckit.cli import main
 from tests.contract.subjects import SUBJECTS
 
 # What a row has under the name of what makes it.
@@ -38,3 +42,13 @@ def test_every_primitive_has_a_row():
         WHY_NOT
     )
     assert set(PART_OF) <= names
+
+
+def test_a_quick_run_measures_the_usual_rows_and_those_that_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    def listed(*options: str) -> set[str]:
+        assert main(["bench", "--list", *options]) == 0
+        return {line.split("  ")[0] for line in capsys.readouterr().out.splitlines()}
+
+    assert listed("--quick") == QUICK_ROWS
+    assert listed("--quick", "--also", "ipckit.bench.suite.latest") == {*QUICK_ROWS, "Latest"}
+    assert listed("--quick", "--only", "Latest,mp.*") == {"Latest", *(name for name in listed() if name[:3] == "mp.")}
