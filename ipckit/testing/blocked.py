@@ -80,6 +80,9 @@ def _look(pid: int, tid: int) -> _Look | None:
         with open(f"{folder}/syscall", "rb", buffering=0) as file:
             words = file.readall().split()
     except PermissionError:
+        _check_alive(pid, tid)
+        if "VmSize:" not in _procfs.read_text(f"{folder}/status"):
+            return None  # it is ending: without memory of its own it is nobody's to trace
         raise syscall_error(
             errno.EPERM,
             "wait_blocked",

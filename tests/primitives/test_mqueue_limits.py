@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from ipckit.testing import Spawn
 
 NOBODY = 65534
+WAS_ROOT = os.geteuid() == 0  # whoever enters a user namespace becomes its root
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 
 
 def become_nobody() -> None:
-    if os.geteuid() == 0:  # root may have CAP_SYS_RESOURCE
+    if WAS_ROOT:  # root may have CAP_SYS_RESOURCE
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
@@ -30,13 +31,14 @@ def become_nobody() -> None:
 
 def enter_ipc_namespace() -> str | None:
     """Get sysctls of our own that we may write; as a user, with a user namespace. Returns why it can't be had."""
-    uid = os.geteuid()
+    uid, gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWIPC if uid == 0 else CLONE_NEWUSER | CLONE_NEWIPC):
         return f"unshare(2) is forbidden here: {os.strerror(ctypes.get_errno())}"
     if uid:
-        with open("/proc/self/uid_map", "w") as uids:
-            uids.write(f"0 {uid} 1")
+        for name, line in (("uid_map", f"0 {uid} 1"), ("setgroups", "deny"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(line)
     return None
 
 

@@ -32,7 +32,8 @@ def sleeper() -> Iterator[PidFd]:
         made.wait(10)
 
 
-def test_programs_are_found_and_refused_by_name(tmp_path: Path) -> None:
+def test_programs_are_found_and_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.defpath)  # a directory that may not be searched would be EACCES
     with pytest.raises(NotFoundError, match="no-such-program"):
         PidFd.spawn(["no-such-program"])
     script = tmp_path / "script"

@@ -51,11 +51,12 @@ def name() -> Iterator[str]:
 @pytest.fixture
 def colliding() -> Iterator[None]:
     assert hashed(ONE) == hashed(OTHER)
-    with open(f"{tempfile.gettempdir()}/ipckit-test-colliding", "w") as lock:  # such a pair is rare: run by run
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        forget(ONE)  # of an earlier run that was killed
-        yield
-        forget(ONE)
+    lock = os.open(tempfile.gettempdir(), os.O_RDONLY)  # such a pair is rare: run by run, whoever's
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    forget(ONE)  # of an earlier run that was killed
+    yield
+    forget(ONE)
+    os.close(lock)
 
 
 def forget(name: str) -> None:

@@ -149,6 +149,7 @@ def free_huge_pages() -> int:
     return int(Path(f"/sys/kernel/mm/hugepages/hugepages-{HUGE >> 10}kB/free_hugepages").read_text())
 
 
+@needs_root
 @pytest.mark.skipif(not HUGE, reason="this machine has pages of one size")
 def test_huge_pages_are_had_or_the_error_says_what_to_raise() -> None:
     if free_huge_pages() == 0:
