@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ipckit._native import ffi
+
+T = TypeVar("T")
 
 
 def memory_lane(kind: str, pointer: Any) -> Any:
@@ -24,3 +26,18 @@ def memory_lane(kind: str, pointer: Any) -> Any:
 def address_of(pointer: Any) -> int:
     """What a cffi pointer points to, as a lane takes it."""
     return int(ffi.cast("uintptr_t", pointer))
+
+
+def methods_in_c(cls: type[T]) -> type[T]:
+    """*cls* with its commonest methods in C, which leave all that is not common to its own; else *cls* itself.
+
+    A method in C is one step for a signal handler, and for another thread: it has returned, or not begun.
+    """
+    try:
+        from ipckit._lane import derived
+    except ImportError:
+        return cls
+    made = derived(cls)
+    if made is not cls:  # so that one knows one from the other
+        cls.__name__ = cls.__qualname__ = f"_{cls.__name__}"
+    return made

@@ -1,7 +1,7 @@
 """Events set and waited for in one call: the compiled fast lane where it is there, the same calls on cffi where not.
 
-A deadline is absolute, in nanoseconds of CLOCK_MONOTONIC. A wait lasts for a slice at most, and releases the GIL; a
-signal handler that raises ends it, and nothing is consumed.
+A deadline is absolute, in nanoseconds of CLOCK_MONOTONIC. A wait releases the GIL; a signal handler that raises ends
+it, and nothing is consumed. That of a pair lasts for a slice at most.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ class Lane(Protocol):
     def take(self) -> int:
         """Consume it if it is auto-reset; 0 if it was set."""
 
-    def wait(self, since: int, deadline_ns: int, /) -> int:
-        """Wait until it is set; 0, or above 0 when the slice is over: what *since* is to be in the next call."""
+    def wait(self, deadline_ns: int, /) -> int:
+        """Wait until it is set; 0. -EBADF: the lane was closed meanwhile."""
+
+    def close(self) -> None:
+        """End the waits."""
 
 
 class PairLane(Protocol):
@@ -49,10 +52,11 @@ class PairLane(Protocol):
 class CffiLane:
     """The event's lane for an installation without the extension: slower, and otherwise the same."""
 
-    __slots__ = ("_view",)
+    __slots__ = ("_closed", "_view")
 
     def __init__(self, view: Any) -> None:
         self._view = view  # keeps its memory while a call is inside
+        self._closed = False
 
     def set(self) -> int:
         rc: int = quick.ipk_event_set(self._view)
@@ -70,15 +74,24 @@ class CffiLane:
         rc: int = quick.ipk_event_take(self._view)
         return rc
 
-    def wait(self, since: int, deadline_ns: int, /) -> int:
+    def wait(self, deadline_ns: int, /) -> int:
+        if not quick.ipk_event_take(self._view):
+            return 0
         taken = ffi.new("uint32_t *")
+        rc: int = 0
         try:
-            rc: int = lib.ipk_event_wait(self._view, since, deadline_ns, taken)
+            # above 0: a slice is over, and what the next call wants to know of the last one
+            while (rc := lib.ipk_event_wait(self._view, rc, deadline_ns, taken)) > 0:
+                if self._closed:
+                    return -errno.EBADF
         except BaseException:
             if taken[0]:
                 quick.ipk_event_set(self._view)
             raise
         return rc
+
+    def close(self) -> None:
+        self._closed = True
 
 
 class CffiPairLane:
@@ -120,10 +133,13 @@ class ClosedLane:
 
     clear = is_set = take = set
 
-    def wait(self, _which: int, _deadline_ns: int, /) -> int:
+    def wait(self, *_: int) -> int:
         return -errno.EBADF
 
     exchange = wait
+
+    def close(self) -> None:
+        """It is."""
 
 
 CLOSED = ClosedLane()

@@ -1,7 +1,7 @@
 """Conditions and barriers waited for in one call: the compiled fast lane where it is there, the same on cffi where not.
 
-How far a wait has come, a struct of the caller's says: what `new_wait` makes. A deadline is absolute, in nanoseconds
-of CLOCK_MONOTONIC. A wait lasts for a slice at most, and releases the GIL.
+A deadline is absolute, in nanoseconds of CLOCK_MONOTONIC. A wait releases the GIL. That of a barrier lasts for a slice
+at most; how far it has come, a struct of the caller's says: what `new_wait` makes.
 """
 
 from __future__ import annotations
@@ -12,33 +12,45 @@ from typing import Any, Final, NamedTuple, Protocol
 from ipckit._compiled import address_of, memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit.sync import _mutex_lane
 
 ACT: Final[int] = lib.IPK_BARRIER_MAX_PARTIES + 1
 """What a barrier's lane says instead of an index to the last one to come, if it has something to do first."""
+NOTIFIED_HEIR: Final = 2
+"""What a condition's lane says instead of -EOWNERDEAD to one that was notified, too."""
+_AGAIN = (-errno.EAGAIN, -errno.EINTR)
 
 
 class Wait(NamedTuple):
-    """How far one wait has come."""
+    """How far one wait at a barrier has come."""
 
     struct: Any
     """the cffi pointer"""
     address: int
 
 
-def new_wait(kind: str) -> Wait:
-    """A wait that has not begun; *kind* is the name of its struct."""
-    struct = ffi.new(f"struct {kind} *")
+def new_wait() -> Wait:
+    """A wait at a barrier that has not begun."""
+    struct = ffi.new("struct ipk_barrier_wait *")
     return Wait(struct, address_of(struct))
 
 
 class ConditionLane(Protocol):
     """What a condition asks of its lane."""
 
-    def wait(self, wait: int, deadline_ns: int, /) -> int:
-        """Begin to wait, or go on: 1 when notified, 0 when the time is up, both with the mutex; or ``-errno``."""
+    def wait(self, deadline_ns: int, /) -> int:
+        """Wait to be notified, and for the mutex, with which it ends, also by an exception of a signal handler.
+
+        Returns:
+            1 when notified, 0 when the time is up; -EOWNERDEAD, `NOTIFIED_HEIR`: likewise, and the mutex's last owner
+            died. -EBADF: the lane was closed, or that of the mutex, which is not ours then. Or another ``-errno``.
+        """
 
     def notify(self, n: int, /) -> int:
         """How many were notified, or ``-errno``."""
+
+    def close(self) -> None:
+        """End the waits."""
 
 
 class BarrierLane(Protocol):
@@ -50,28 +62,64 @@ class BarrierLane(Protocol):
     def wait(self, wait: int, deadline_ns: int, /) -> int:
         """Go on waiting."""
 
+    def close(self) -> None:
+        """End the waits."""
+
 
 class CffiConditionLane:
     """The condition's lane for an installation without the extension: slower, and otherwise the same."""
 
-    __slots__ = ("_mutex", "_view")
+    __slots__ = ("_closed", "_mutex", "_recovers", "_view")
 
-    def __init__(self, view: Any, mutex: Any) -> None:
+    def __init__(self, view: Any, mutex: _mutex_lane.CffiLane, *, recovers: bool) -> None:
         self._view = view  # keeps its memory while a call is inside
         self._mutex = mutex
+        self._recovers = recovers
+        self._closed = False
 
-    def wait(self, wait: int, deadline_ns: int, /) -> int:
-        struct = ffi.cast("struct ipk_condition_wait *", wait)
-        rc: int = 0
-        if struct.phase == lib.IPK_CONDITION_OUTSIDE:
-            rc = quick.ipk_condition_begin(self._view, self._mutex, struct)
-        if rc == 0:
-            rc = lib.ipk_condition_wait(self._view, self._mutex, struct, deadline_ns)
-        return 1 if rc == 0 and struct.notified else rc
+    def wait(self, deadline_ns: int, /) -> int:
+        mutex, wait, rc = self._mutex._view, ffi.new("struct ipk_condition_wait *"), 0
+        try:
+            rc = quick.ipk_condition_begin(self._view, mutex, wait)
+            if rc < 0 and wait.phase == lib.IPK_CONDITION_OUTSIDE:
+                return rc
+            while not self._is_closed():
+                rc = lib.ipk_condition_wait(self._view, mutex, wait, deadline_ns)
+                if rc not in _AGAIN:
+                    break
+        except BaseException:
+            self._give_up(wait, rc)
+            raise
+        if self._is_closed():
+            self._give_up(wait, rc)
+            return -errno.EBADF
+        if not rc:
+            return 1 if wait.notified else 0
+        return NOTIFIED_HEIR if rc == -errno.EOWNERDEAD and wait.notified else rc
 
     def notify(self, n: int, /) -> int:
-        given: int = quick.ipk_condition_notify(self._view, self._mutex, n)
+        given: int = quick.ipk_condition_notify(self._view, self._mutex._view, n)
         return given
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _is_closed(self) -> bool:
+        return self._closed or self._mutex._closed
+
+    def _give_up(self, wait: Any, rc: int) -> None:
+        """End a wait that comes to nothing: with the mutex, unless it was closed, or another exception comes."""
+        mutex = self._mutex
+        quick.ipk_condition_leave(self._view, wait)
+        while wait.phase == lib.IPK_CONDITION_LEFT and not mutex._closed:
+            rc = lib.ipk_condition_wait(self._view, mutex._view, wait, 0)
+            if rc not in _AGAIN:
+                break
+        if mutex._closed:
+            while not quick.ipk_mutex_undo(mutex._view):  # once for each level
+                pass
+        elif rc == -errno.EOWNERDEAD and self._recovers:
+            quick.ipk_mutex_consistent(mutex._view)
 
 
 class CffiBarrierLane:
@@ -81,6 +129,9 @@ class CffiBarrierLane:
 
     def __init__(self, view: Any) -> None:
         self._view = view
+
+    def close(self) -> None:
+        """Whoever waits asks its handle."""
 
     def arrive(self, wait: int, deadline_ns: int, /) -> int:
         struct = ffi.cast("struct ipk_barrier_wait *", wait)
@@ -102,29 +153,31 @@ class ClosedLane:
 
     __slots__ = ()
 
-    def wait(self, _wait: int, _deadline_ns: int, /) -> int:
+    def wait(self, *_: int) -> int:
         return -errno.EBADF
 
-    arrive = wait
+    arrive = notify = wait
 
-    def notify(self, _n: int, /) -> int:
-        return -errno.EBADF
+    def close(self) -> None:
+        """It is."""
 
 
 CLOSED = ClosedLane()
 
 
-def condition_lane_of(view: Any, mutex: Any) -> ConditionLane:
+def condition_lane_of(view: Any, mutex: _mutex_lane.WaitingLane, *, recovers: bool) -> ConditionLane:
     """The fastest lane of this installation for a condition.
 
     Args:
-        view, mutex: the cffi pointers of the views, whose owners keep the memory; the lane keeps the pointers.
+        view: the cffi pointer of the view, whose owner keeps the memory; the lane keeps the pointer.
+        mutex: the lane of its mutex; it is kept too.
+        recovers: whether to call the mutex consistent for whom it comes to by an exception, and its last owner died.
     """
-    try:
-        from ipckit._lane import ConditionLane as Compiled
-    except ImportError:
-        return CffiConditionLane(view, mutex)
-    return Compiled(view, address_of(view), mutex, address_of(mutex))
+    if isinstance(mutex, _mutex_lane.CffiLane):
+        return CffiConditionLane(view, mutex, recovers=recovers)
+    from ipckit._lane import ConditionLane as Compiled
+
+    return Compiled(view, address_of(view), mutex, recovers)
 
 
 def barrier_lane_of(view: Any) -> BarrierLane:

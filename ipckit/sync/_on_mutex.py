@@ -28,6 +28,7 @@ class OnMutex(SyncHandle):
     __slots__ = ("_given", "_mutex")
 
     _OPTIONS = frozenset({"mutex", "on_owner_death"})
+    _ACQUIRED = ACQUIRED
 
     def __init__(self, place: Place, mutex: Mutex | None = None, on_owner_death: OnOwnerDeath | None = None) -> None:
         _check_mutex(place, mutex, on_owner_death)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
@@ -124,16 +125,12 @@ class OwnedHandle(SyncHandle):
             raise self._refused(rc, call)
         return None
 
-    def _heir(self, call: str, give_back: str, recover: Callable[[Any], object], level: int = 5) -> Acquired:
+    def _heir(self, call: str, give_back: str, recover: Callable[[Any], object]) -> Acquired:
         """What `acquire` returns or raises where the last owner died, as our policy says.
-
-        Called by a method of the class's own, which is called by one that `acquire` calls: so the warning is about
-        the line of whoever acquires.
 
         Args:
             give_back: what to call after an OwnerDiedError.
             recover: says that all is consistent.
-            level: of the frames above, this one included, which is that of whoever acquires.
         """
         if self._policy == "raise":
             remedy = f"the {self._WHAT} is yours: {give_back}"
@@ -141,7 +138,7 @@ class OwnedHandle(SyncHandle):
         if self._policy == "recover":
             recover(self._view)
             text = f"the owner of {self!r} died with it; what it protects may be half-changed"
-            warnings.warn(text, OwnerDiedWarning, stacklevel=level)
+            warnings.warn(text, OwnerDiedWarning, stacklevel=_level_of_user())
         return INHERITED
 
     def _refused(self, rc: int, call: str) -> Exception:
@@ -154,6 +151,14 @@ class OwnedHandle(SyncHandle):
 
     def _how(self) -> dict[str, Any]:
         return {"on_owner_death": self._policy}
+
+
+def _level_of_user() -> int:
+    """The stacklevel, in the calling function, of the line that called into this package; methods in C have none."""
+    level, frame = 0, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("ipckit."):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    return level + 1
 
 
 def check_policy(policy: str) -> None:

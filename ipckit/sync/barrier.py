@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
+from ipckit._compiled import methods_in_c
 from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, Deadline
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@methods_in_c
 class Barrier(SyncHandle):
     """So many parties wait for one another, again and again: nobody passes before all have come.
 
@@ -159,7 +161,7 @@ class Barrier(SyncHandle):
             if self._closed:
                 self._release_unless_used()
         if rc < 0:
-            raise self._refused(rc)
+            raise self._refused(rc, "wait")
         return rc
 
     def reset(self) -> None:
@@ -172,7 +174,7 @@ class Barrier(SyncHandle):
 
     def _new_wait(self) -> Wait:
         """What one wait needs; to make it takes as long as the rest of a wait that need not sleep."""
-        wait = new_wait("ipk_barrier_wait")
+        wait = new_wait()
         wait.struct.acts = self._action is not None
         return wait
 
@@ -201,9 +203,10 @@ class Barrier(SyncHandle):
             while (rc := lib.ipk_barrier_end(self._view, reset)) in AGAIN:
                 self._check_open()
         if rc < 0:
-            raise self._refused(rc)
+            raise self._refused(rc, "reset" if reset else "abort")
 
-    def _refused(self, rc: int) -> Exception:
+    def _refused(self, rc: int, call: str) -> Exception:
+        self._check_open()
         if rc == -errno.ETIMEDOUT:
             return BrokenBarrierError(f"the time given is up, and {self!r} broken for it; reset() makes it whole")
         if rc == -errno.ECANCELED:
@@ -211,11 +214,12 @@ class Barrier(SyncHandle):
                 f"{self!r} is broken, or was reset: a wait was given up, a party died, or abort() was called; "
                 "reset() makes it whole"
             )
-        return failure(rc, "wait", self._describe())
+        return failure(rc, call, self._describe())
 
     def _release(self) -> None:
+        lane, self._lane = self._lane, CLOSED
+        lane.close()
         quick.ipk_barrier_forget(self._view)
-        self._lane = CLOSED
         super()._release()
 
     def _how(self) -> dict[str, Any]:

@@ -6,15 +6,15 @@ import errno
 from typing import TYPE_CHECKING, Any, Literal
 
 from ipckit._arguments import check_int
+from ipckit._compiled import methods_in_c
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, PASSED, Deadline
 from ipckit.errors import NotOwnerError, check, syscall_error
 from ipckit.sync._inspected import inspected
-from ipckit.sync._meeting_lane import CLOSED, Wait, condition_lane_of, new_wait
+from ipckit.sync._meeting_lane import CLOSED, NOTIFIED_HEIR, condition_lane_of
 from ipckit.sync._object import failure
 from ipckit.sync._on_mutex import OnMutex, check_arguments
-from ipckit.sync._ownership import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,7 @@ class Waited:
 _NOTIFIED = Waited(notified=True, owner_died=False)
 
 
+@methods_in_c
 class Condition(OnMutex):
     """Wait until another process has changed what a mutex protects, and says so.
 
@@ -83,15 +84,17 @@ class Condition(OnMutex):
     >>> condition.close()
     """
 
-    __slots__ = ("_lane", "_spares", "_waiters")
+    __slots__ = ("_lane", "_waiters")
 
     _KIND = lib.IPK_SYNC_CONDITION
     _WHAT = "condition"
+    _NOTIFIED = _NOTIFIED
 
     def __init__(self, place: Place, mutex: Mutex | None = None, on_owner_death: OnOwnerDeath | None = None) -> None:
         super().__init__(place, mutex, on_owner_death)
-        self._lane = condition_lane_of(place.view, self._mutex._opened())
-        self._spares: list[Wait] = []
+        mutex = self._mutex
+        mutex._check_open()
+        self._lane = condition_lane_of(place.view, mutex._lane, recovers=mutex._policy == "recover")
         self._waiters: int = inspected(place).count
 
     @staticmethod
@@ -241,61 +244,19 @@ class Condition(OnMutex):
         if deadline is PASSED:
             self._check_owner("wait")
             return False
-        mutex, here, at_ns = self._mutex, self._here, deadline.at_ns
-        self._users.append(here)  # as `with self._in_use(), mutex._in_use():` does, for a fifth of its time
-        mutex._users.append(here)
-        try:
-            self._check_both()
-            # to make one takes as long as all else of a wait that need not sleep
-            try:
-                wait = self._spares.pop()
-            except IndexError:
-                wait = new_wait("ipk_condition_wait")
-            try:
-                if (rc := self._lane.wait(wait.address, at_ns)) < 0:
-                    rc = self._further(rc, wait, at_ns)
-                self._check_both()
-            except BaseException:
-                self._give_up(wait.struct)
-                raise
-            notified = rc == 1 or bool(rc and wait.struct.notified)
-            if rc >= 0:  # it came to its end
-                self._spares.append(wait)
-        finally:
-            self._users.pop()
-            mutex._users.pop()
-            if self._closed or mutex._closed:
-                self._release_closed()
-        if rc >= 0:
-            return _NOTIFIED if notified else False
-        if rc != -errno.EOWNERDEAD:
-            raise mutex._refused(rc, "acquire")
-        mutex._inherited()
-        return Waited(notified=notified, owner_died=True)
+        self._check_both()
+        return self._waited(self._lane.wait(deadline.at_ns))
 
-    def _further(self, rc: int, wait: Wait, at_ns: int) -> int:
-        """Wait on after a slice."""
-        if wait.struct.phase == lib.IPK_CONDITION_OUTSIDE and rc != -errno.EOWNERDEAD:
-            raise self._refused(rc, "wait")  # it has not begun
-        while rc in AGAIN:
-            self._check_both()
-            rc = self._lane.wait(wait.address, at_ns)
-        return rc
-
-    def _give_up(self, wait: Any) -> None:
-        """End a wait by an exception: here, too, with the mutex, unless it was closed, or another exception comes."""
-        view, mutex = self._view, self._mutex._view
-        quick.ipk_condition_leave(view, wait)
-        while wait.phase == lib.IPK_CONDITION_LEFT and not self._mutex.closed:
-            if lib.ipk_condition_wait(view, mutex, wait, 0) not in AGAIN:
-                break
-        if self._mutex._policy == "recover":
-            quick.ipk_mutex_consistent(mutex)  # nothing, unless it is ours, and its last owner died
-
-    def _release_closed(self) -> None:
-        for handle in (self._mutex, self):
-            if handle._closed:
-                handle._release_unless_used()
+    def _waited(self, rc: int) -> Waited | Literal[False]:
+        """What `wait` returns or raises for what its lane returned."""
+        if rc in {0, 1}:
+            return _NOTIFIED if rc else False
+        if rc in {-errno.EOWNERDEAD, NOTIFIED_HEIR}:
+            self._mutex._inherited()
+            return Waited(notified=rc == NOTIFIED_HEIR, owner_died=True)
+        if rc == -errno.ENOTRECOVERABLE:
+            raise self._mutex._refused(rc, "acquire")
+        raise self._refused(rc, "wait")
 
     def _check_both(self) -> None:
         if self._closed or self._mutex._closed:
@@ -317,5 +278,6 @@ class Condition(OnMutex):
         return failure(rc, call, self._describe())
 
     def _release(self) -> None:
-        self._lane = CLOSED
+        lane, self._lane = self._lane, CLOSED
+        lane.close()
         super()._release()

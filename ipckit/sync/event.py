@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Final
 
 from ipckit._arguments import check_timeout
+from ipckit._compiled import methods_in_c
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@methods_in_c
 class Event(SyncHandle):
     """Something that has happened, or not yet; whoever waits for it is woken.
 
@@ -120,14 +122,9 @@ class Event(SyncHandle):
             if not self._lane.take():
                 return True
             at_ns = Deadline.after(timeout).at_ns  # the clock is read only now: nothing has waited yet
-        if not (rc := self._lane.wait(0, at_ns)):
-            return True
-        while rc > 0:  # a slice is over
-            self._check_open()
-            rc = self._lane.wait(rc, at_ns)
+        rc = self._lane.wait(at_ns)
         if rc and rc != -errno.ETIMEDOUT:
-            self._check_open()
-            raise failure(rc, "wait", self._describe())
+            raise self._refused(rc, "wait")
         return not rc
 
     @staticmethod
@@ -166,8 +163,13 @@ class Event(SyncHandle):
         choices = _wait(events, timeout, quick.ipk_event_take_all, lib.ipk_event_wait_all, distinct=True)
         return choices is not None
 
+    def _refused(self, rc: int, call: str) -> Exception:
+        self._check_open()
+        return failure(rc, call, self._describe())
+
     def _release(self) -> None:
-        self._lane = CLOSED
+        lane, self._lane = self._lane, CLOSED
+        lane.close()
         super()._release()
 
 

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ipckit._arguments import check_acquire
+from ipckit._compiled import methods_in_c
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _BUSY = -errno.EAGAIN
 
 
+@methods_in_c
 class Mutex(OwnedHandle):
     """A lock with an owner: the thread that acquired it, and nobody else, gives it back.
 
@@ -64,6 +66,7 @@ class Mutex(OwnedHandle):
     _KIND = lib.IPK_SYNC_MUTEX
     _WHAT = "mutex"
     _RELOCK = "this thread holds it already; make it recursive, or release it first"
+    _ACQUIRED = ACQUIRED
 
     SIZE: Final[int] = lib.IPK_MUTEX_SIZE
     """Bytes that a mutex takes within memory of yours, at a multiple of 64."""
@@ -141,7 +144,7 @@ class Mutex(OwnedHandle):
             deadline = Deadline.after(timeout) if blocking else PASSED
             if not (rc := lane.wait(deadline.at_ns)):
                 return ACQUIRED
-        return self._taken_or_not(rc, 5)
+        return self._taken_or_not(rc)
 
     def try_acquire(self) -> Acquired | Literal[False]:
         """Take the mutex if it is free now, or its owner dead: ``acquire(timeout=0)``."""
@@ -194,7 +197,7 @@ class Mutex(OwnedHandle):
         if rc == _BUSY and not (rc := self._lane.wait(NEVER_NS)):
             return ACQUIRED
         try:
-            got = self._taken_or_not(rc, 6)
+            got = self._taken_or_not(rc)
         except OwnerDiedError:
             self.release()
             raise
@@ -204,24 +207,24 @@ class Mutex(OwnedHandle):
     def _acquire_slowly(self, rc: int, deadline: Deadline) -> Acquired | Literal[False]:
         if rc == _BUSY and not (rc := self._lane.wait(deadline.at_ns)):
             return ACQUIRED
-        return self._taken_or_not(rc, 6)
+        return self._taken_or_not(rc)
 
-    def _taken_or_not(self, rc: int, level: int) -> Acquired | Literal[False]:
-        """What it means that the core did not simply give it to us; *level* as `_heir` has it."""
+    def _taken_or_not(self, rc: int) -> Acquired | Literal[False]:
+        """What it means that the core did not simply give it to us."""
         with self._in_use():
             outcome = self._outcome(rc, "acquire")
             if outcome is not None:
                 return outcome
             try:
-                return self._inherited(level)
+                return self._inherited()
             except OwnerDiedError:
                 raise  # and it is ours
             except BaseException:  # the user makes errors of warnings
                 quick.ipk_mutex_release(self._view)
                 raise
 
-    def _inherited(self, level: int = 5) -> Acquired:
-        return self._heir("acquire", "mark_consistent(), release()", quick.ipk_mutex_consistent, level)
+    def _inherited(self) -> Acquired:
+        return self._heir("acquire", "mark_consistent(), release()", quick.ipk_mutex_consistent)
 
     def _refused(self, rc: int, call: str) -> Exception:
         if rc == -errno.EDEADLK and not quick.ipk_mutex_mine(self._opened()):

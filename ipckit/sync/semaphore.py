@@ -6,14 +6,14 @@ import errno
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
 
 from ipckit._arguments import check_acquire, check_int
-from ipckit._native import ffi, lib
+from ipckit._compiled import methods_in_c
+from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import FOREVER, PASSED, Deadline
 from ipckit.errors import LayoutError, NotOwnerError
 from ipckit.sync._holders import Holder, check_places, holders_of, table_full
 from ipckit.sync._mutex_lane import CLOSED
 from ipckit.sync._object import Place, SyncHandle, failure
-from ipckit.sync._ownership import AGAIN
 from ipckit.sync._permit_lane import lane_of
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ _HOLDERS = 64
 class _Core(NamedTuple):
     """The calls of the core for one kind of semaphore."""
 
-    wait: Callable[[Any, int, Any], int]
     give: Callable[[Any, int], int]
     value: Callable[[Any], int]
 
 
+@methods_in_c
 class Semaphore(SyncHandle):
     """A counter of permits that never falls below 0: `acquire` takes one or waits for one, `release` gives some.
 
@@ -65,7 +65,7 @@ class Semaphore(SyncHandle):
     _KIND = lib.IPK_SYNC_SEMAPHORE
     _WHAT = "semaphore"
     _TRACKED: ClassVar[bool] = False
-    _CORE: ClassVar[_Core] = _Core(lib.ipk_semaphore_wait, quick.ipk_semaphore_release, quick.ipk_semaphore_value)
+    _CORE: ClassVar[_Core] = _Core(quick.ipk_semaphore_release, quick.ipk_semaphore_value)
 
     SIZE: ClassVar[int] = lib.IPK_SEMAPHORE_SIZE
     """Bytes that a semaphore takes within memory of yours, at a multiple of 64; a `TrackedSemaphore` takes more."""
@@ -230,27 +230,15 @@ class Semaphore(SyncHandle):
             raise self._refused(rc, "release")
 
     def _acquire_slowly(self, rc: int, deadline: Deadline) -> bool:
-        with self._in_use():
-            if rc == -errno.EAGAIN:
-                rc = self._waited(deadline)
-            if rc == 0:
-                return True
-            if rc == -errno.ETIMEDOUT:
-                return False
-            raise self._refused(rc, "acquire")
+        if rc == -errno.EAGAIN:
+            rc = self._lane.wait(deadline.at_ns)
+        return self._taken_or_not(rc)
 
-    def _waited(self, deadline: Deadline) -> int:
-        view, wait = self._view, self._CORE.wait
-        taken = ffi.new("uint32_t *")
-        try:
-            while (rc := wait(view, deadline.at_ns, taken)) in AGAIN:
-                self._check_open()
-            self._check_open()  # whoever closes meanwhile shall take nothing
-        except BaseException:
-            if taken[0]:  # an exception of a signal handler came between
-                self._CORE.give(view, 1)
-            raise
-        return rc
+    def _taken_or_not(self, rc: int) -> bool:
+        """What `acquire` returns or raises for what the core returned."""
+        if rc and rc != -errno.ETIMEDOUT:
+            raise self._refused(rc, "acquire")
+        return not rc
 
     def _refused(self, rc: int, call: str) -> Exception:
         self._check_open()
@@ -265,7 +253,8 @@ class Semaphore(SyncHandle):
         return failure(rc, call, self._describe())
 
     def _release(self) -> None:
-        self._lane = CLOSED
+        lane, self._lane = self._lane, CLOSED
+        lane.close()
         super()._release()
 
 
@@ -291,9 +280,7 @@ class TrackedSemaphore(Semaphore):
 
     _KIND = lib.IPK_SYNC_TRACKED_SEMAPHORE
     _TRACKED = True
-    _CORE = _Core(
-        lib.ipk_tracked_semaphore_wait, quick.ipk_tracked_semaphore_release, quick.ipk_tracked_semaphore_value
-    )
+    _CORE = _Core(quick.ipk_tracked_semaphore_release, quick.ipk_tracked_semaphore_value)
 
     SIZE = quick.ipk_sync_size(lib.IPK_SYNC_TRACKED_SEMAPHORE, _HOLDERS)
     """Bytes that it takes with 64 holders; for other numbers see `size`."""
@@ -310,5 +297,6 @@ class TrackedSemaphore(Semaphore):
         return holders_of(self._opened(), self._describe())
 
     def _release(self) -> None:
-        quick.ipk_tracked_semaphore_abandon(self._view)
-        super()._release()
+        view = self._view
+        super()._release()  # nobody takes one through it any more
+        quick.ipk_tracked_semaphore_abandon(view)

@@ -1,15 +1,14 @@
 /* A barrier come to and waited at in one call. */
-#include "lane.h"
-
 #include <errno.h>
 
+#include "derived.h"
 #include "ipckit/barrier.h"
 
 #define ACT (IPK_BARRIER_MAX_PARTIES + 1) /* no index */
 
-static PyObject *outcome(const struct ipk_barrier_wait *wait, int rc)
+static long outcome(const struct ipk_barrier_wait *wait, int rc)
 {
-	return PyLong_FromLong(rc == 0 || rc == 1 ? (long)wait->index : rc == 2 ? ACT : rc);
+	return rc == 0 || rc == 1 ? (long)wait->index : rc == 2 ? ACT : rc;
 }
 
 /* The address and the deadline that a call was given. Returns the wait, NULL with an exception set. */
@@ -36,7 +35,7 @@ static PyObject *lane_wait(PyObject *self, PyObject *const *args, Py_ssize_t cou
 	Py_BEGIN_ALLOW_THREADS
 	rc = ipk_barrier_wait(lane_address(self), wait, deadline_ns);
 	Py_END_ALLOW_THREADS
-	return outcome(wait, rc);
+	return PyLong_FromLong(outcome(wait, rc));
 }
 
 /* arrive(wait: int, deadline_ns: int) -> as wait(), which it does when it has to */
@@ -49,12 +48,13 @@ static PyObject *lane_arrive(PyObject *self, PyObject *const *args, Py_ssize_t c
 	if (!wait)
 		return NULL;
 	rc = ipk_barrier_arrive(lane_address(self), wait);
-	return rc == 0 || rc == -EAGAIN ? lane_wait(self, args, count) : outcome(wait, rc);
+	return rc == 0 || rc == -EAGAIN ? lane_wait(self, args, count) : PyLong_FromLong(outcome(wait, rc));
 }
 
 static PyMethodDef lane_methods[] = {
 	{"arrive", (PyCFunction)(void (*)(void))lane_arrive, METH_FASTCALL, NULL},
 	{"wait", (PyCFunction)(void (*)(void))lane_wait, METH_FASTCALL, NULL},
+	{"close", closing_lane_close, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };
 
@@ -67,5 +67,66 @@ static PyType_Slot lane_slots[] = {
 };
 
 PyType_Spec barrier_lane_spec = {
-	"ipckit._lane.BarrierLane", (int)sizeof(struct memory_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
+	"ipckit._lane.BarrierLane", (int)sizeof(struct closing_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
 };
+
+/* --- the barrier's methods -------------------------------------------------------------------------------------- */
+
+static Py_ssize_t offset;
+
+/* Come, and wait until all have. Returns 0; *rc: how many had come before, or -errno; -1 with an exception set. */
+static int meet(struct closing_lane *lane, int64_t deadline_ns, int *rc)
+{
+	struct ipk_sync *view = lane->base.address;
+	struct ipk_barrier_wait wait = {.phase = IPK_BARRIER_OUTSIDE};
+
+	*rc = ipk_barrier_arrive(view, &wait);
+	if (*rc == 0)
+		*rc = -EAGAIN; /* come, and others have not */
+	while (*rc == -EAGAIN || *rc == -EINTR) {
+		Py_BEGIN_ALLOW_THREADS
+		*rc = ipk_barrier_wait(view, &wait, deadline_ns);
+		Py_END_ALLOW_THREADS
+		if (PyErr_CheckSignals() < 0) {
+			ipk_barrier_leave(view, &wait);
+			return -1;
+		}
+		if (lane_is_closed(lane)) {
+			if (*rc < 0) {
+				ipk_barrier_leave(view, &wait);
+				*rc = -EBADF;
+			}
+			ipk_barrier_forget(view); /* who closed it came too early to do that */
+		}
+	}
+	*rc = (int)outcome(&wait, *rc);
+	return 0;
+}
+
+static PyObject *barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+	const struct derived_part *part = derived_part_at(self, offset);
+	struct closing_lane *lane = part->lane;
+	PyObject *action = lane ? PyObject_GetAttrString(self, "_action") : NULL;
+	struct lane_wait wait;
+	int done, rc;
+
+	Py_XDECREF(action); /* looked at only */
+	if (lane && !action)
+		return NULL;
+	if (action != Py_None || !lane_timeout(args, count, names, &wait))
+		return derived_in_python(part, self, "wait", args, count, names);
+	Py_INCREF((PyObject *)lane); /* another thread may close the handle */
+	done = meet(lane, lane_deadline(&wait), &rc);
+	Py_DECREF((PyObject *)lane);
+	if (done < 0)
+		return NULL;
+	return rc < 0 ? derived_refused(self, rc, "wait") : PyLong_FromLong(rc);
+}
+
+static const PyMethodDef methods[] = {
+	{"wait", (PyCFunction)(void (*)(void))barrier_wait, METH_FASTCALL | METH_KEYWORDS, "wait($self, timeout=None)\n--\n\n"},
+	{NULL, NULL, 0, NULL},
+};
+
+const struct derived_kind barrier_kind = {"Barrier", methods, lane_methods, {NULL}, &offset};

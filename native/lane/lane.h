@@ -8,6 +8,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <errno.h>
+#include <stdatomic.h>
+
 #include "ipckit/spsc.h" /* struct ipk_slice */
 
 /* Copying this much takes longer than to hand the GIL over and get it back. */
@@ -48,6 +51,21 @@ PyObject *memory_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 void memory_lane_dealloc(PyObject *self);
 
 /* The beginning of tp_new: 0, or -1 with an exception set. */
+/* One through which nobody gets anything by waiting any more, once it is closed. */
+struct closing_lane {
+	struct memory_lane base;
+	_Atomic int closed;
+};
+
+/* close() */
+PyObject *closing_lane_close(PyObject *self, PyObject *none);
+
+static inline int lane_is_closed(const struct closing_lane *lane)
+{
+	/* seq_cst: after the waiter has taken what it waited for; who closes looks at that after it has stored this */
+	return atomic_load_explicit(&lane->closed, memory_order_seq_cst);
+}
+
 int lane_refuse_keywords(PyObject *kwargs);
 
 /* A new object of the type, zeroed; NULL with an exception set. */

@@ -28,3 +28,10 @@ void memory_lane_dealloc(PyObject *self)
 	Py_XDECREF(((struct memory_lane *)(void *)self)->owner);
 	lane_free(self);
 }
+
+PyObject *closing_lane_close(PyObject *self, PyObject *Py_UNUSED(none))
+{
+	/* seq_cst: see lane_is_closed */
+	atomic_store_explicit(&((struct closing_lane *)(void *)self)->closed, 1, memory_order_seq_cst);
+	Py_RETURN_NONE;
+}

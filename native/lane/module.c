@@ -1,3 +1,4 @@
+#include "derived.h"
 #include "lane.h"
 
 static const struct {
@@ -48,7 +49,12 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static struct PyModuleDef lane_module = {
-	PyModuleDef_HEAD_INIT, "ipckit._lane", "The calls that are made most, without cffi.", 0, NULL, module_slots, NULL,
+static PyMethodDef module_methods[] = {
+	{"derived", lane_derived, METH_O, "derived(cls, /)\n--\n\nThat class with its commonest methods in C."},
+	{NULL, NULL, 0, NULL},
+};
+
+	PyModuleDef_HEAD_INIT, "ipckit._lane", "The calls that are made most, without cffi.", 0, module_methods, module_slots, NULL,
 	NULL, NULL,
 };
 

@@ -21,8 +21,11 @@ static int inherits(const struct ipk_sync *view)
 static int taken(struct ipk_sync *view, int rc)
 {
 	if (rc == 0 || rc == -EOWNERDEAD)
-		/* relaxed: read by whoever releases, who is ordered by the lock, or closes, who looks at the word too */
-		atomic_store_explicit(&view->held, ipk_thread_id(), memory_order_relaxed);
+		/* relaxed, both: our own word, which says our thread; read by whoever releases, who is ordered by the lock, or closes,
+		 * who looks at the word too */
+		atomic_store_explicit(&view->held,
+				      (uint32_t)atomic_load_explicit(&lock_of(view)->thread, memory_order_relaxed),
+				      memory_order_relaxed);
 	return rc;
 }
 
@@ -87,7 +90,8 @@ int ipk_mutex_wait_taking(struct ipk_sync *view, int64_t deadline_ns, uint32_t *
 int ipk_mutex_release(struct ipk_sync *view)
 {
 	struct ipk_lock_shm *lock = lock_of(view);
-	uint32_t depth;
+	uint32_t depth, word;
+	int rc;
 
 	if (inherits(view))
 		return ipk_mutex_pi_release(view);
@@ -96,16 +100,23 @@ int ipk_mutex_release(struct ipk_sync *view)
 		atomic_store_explicit(&view->held, 0, memory_order_relaxed);
 		return ipk_lock_release_any(lock, view->member);
 	}
-	if (!ipk_mutex_mine(view))
-		return -EPERM;
 	/* relaxed, all: the owner's own */
-	depth = atomic_load_explicit(&lock->depth, memory_order_relaxed);
-	if (depth > 1) {
-		atomic_store_explicit(&lock->depth, depth - 1, memory_order_relaxed);
-		return 0;
+	if (view->options & IPK_MUTEX_RECURSIVE) {
+		if (!ipk_mutex_mine(view))
+			return -EPERM;
+		depth = atomic_load_explicit(&lock->depth, memory_order_relaxed);
+		if (depth > 1) {
+			atomic_store_explicit(&lock->depth, depth - 1, memory_order_relaxed);
+			return 0;
+		}
 	}
+	rc = ipk_lock_disown(lock, view->member, ipk_thread_id());
+	if (rc < 0)
+		return rc;
+	/* before another thread may take it through this view */
 	atomic_store_explicit(&view->held, 0, memory_order_relaxed);
-	return ipk_lock_release(lock, view->member);
+	word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+	return ipk_lock_give(lock, view->member, word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0);
 }
 
 int ipk_mutex_consistent(struct ipk_sync *view)

@@ -40,8 +40,8 @@ def all_handle_classes() -> set[type[Handle]]:
 
 
 def is_base(cls: type[Handle]) -> bool:
-    """A class of a private module that only others build on: one of those is in the table."""
-    private = cls.__module__.rpartition(".")[2].startswith("_")
+    """A private class, or one of a private module, that only others build on: one of those is in the table."""
+    private = cls.__module__.rpartition(".")[2].startswith("_") or cls.__name__.startswith("_")
     return private and any(subject.cls is not cls and issubclass(subject.cls, cls) for subject in SUBJECTS)
 
 
@@ -87,7 +87,9 @@ def test_every_method_with_a_timeout_has_its_waits(subject: Subject) -> None:
     waiting = {
         name
         for name, member in public_members(subject.cls)
-        if inspect.isfunction(member) and "timeout" in inspect.signature(member).parameters and name != "settimeout"
+        if (inspect.isfunction(member) or inspect.ismethoddescriptor(member))  # the commonest are in C
+        and "timeout" in inspect.signature(member).parameters
+        and name != "settimeout"
     }
     of_class = {wait.verb for other in SUBJECTS if other.cls is subject.cls for wait in other.waits}
     assert waiting == of_class | subject.never_waits
