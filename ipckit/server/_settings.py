@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 MODES = ("processes", "threads", "selector", "asyncio")
 
 _LOOPS = ("selector", "asyncio")
-_CONNECTIONS = 1000
+CONNECTIONS = 1000
 _MESSAGE_SIZE = 1 << 20
-_MOST = (1 << 31) - 1
+MOST = (1 << 31) - 1
 
 
 def make_plan(
@@ -46,7 +46,7 @@ def make_plan(
     call = handler if inspect.isroutine(handler) else type(handler).__call__
     if mode != "asyncio" and (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)):
         raise TypeError(f'handler must not be a coroutine function in mode {mode!r}; mode="asyncio" is for these')
-    size_limit = _MOST
+    size_limit = MOST
     if connects(listener):
         if workers is not None:
             raise ValueError("workers is for FIFOs and queues; each connection has a thread or process of its own")
@@ -60,12 +60,12 @@ def make_plan(
     return Plan(
         handler=handler,
         on_error=on_error or log_error,
-        max_connections=_given(max_connections, _CONNECTIONS, "max_connections", _MOST, "connections"),
-        max_message_size=_given(
+        max_connections=limit(max_connections, CONNECTIONS, "max_connections", MOST, "connections"),
+        max_message_size=limit(
             max_message_size, min(_MESSAGE_SIZE, size_limit), "max_message_size", size_limit, "bytes"
         ),
-        idle_ns=_idle_ns(idle_timeout),
-        workers=_given(workers, len(os.sched_getaffinity(0)), "workers", _MOST, "threads or processes"),
+        idle_ns=patience_ns(idle_timeout, "idle_timeout"),
+        workers=limit(workers, len(os.sched_getaffinity(0)), "workers", MOST, "threads or processes"),
         awaits=mode == "asyncio",
     )
 
@@ -107,15 +107,25 @@ def _check_source(listener: object, mode: str, workers: int | None) -> int:
     )
 
 
-def _given(value: int | None, default: int, name: str, most: int, unit: str) -> int:
+def limit(value: int | None, default: int, name: str, most: int, unit: str) -> int:
+    """*value*, a setting that is at least 1, or *default* where it is None.
+
+    Raises:
+        ValueError, TypeError: it is out of range.
+    """
     return default if value is None else check_int(value, name, 1, most, unit)
 
 
-def _idle_ns(timeout: float | None) -> int | None:
+def patience_ns(timeout: float | None, name: str) -> int | None:
+    """The nanoseconds of *timeout*, in seconds; None is for ever.
+
+    Raises:
+        ValueError, TypeError: it is no time that a peer could have.
+    """
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"idle_timeout must be seconds as a float, or None for no limit, not {timeout!r}")
+        raise TypeError(f"{name} must be seconds as a float, or None for no limit, not {timeout!r}")
     if not 0 < timeout <= 1e9:
-        raise ValueError(f"idle_timeout must be above 0 and at most 1e9 seconds, not {timeout!r}")
+        raise ValueError(f"{name} must be above 0 and at most 1e9 seconds, not {timeout!r}")
     return math.ceil(timeout * 1e9)

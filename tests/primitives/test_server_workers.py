@@ -198,7 +198,7 @@ def test_a_thread_that_is_cut_off_ends_when_its_handler_does(gate: Any, tmp_path
 
 
 def test_a_handler_that_never_returns_keeps_a_loop(gate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipckit.server._server.LATE_NS", 1)
+    monkeypatch.setattr("ipckit.server._life.LATE_NS", 1)
     handler, started, let_go = gate
     server = Server(Stream.listen(tmp_path / "s"), handler, mode="selector")
     with Stream.connect(tmp_path / "s") as client:

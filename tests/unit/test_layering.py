@@ -38,6 +38,7 @@ NEIGHBOURS = {
     ("duplex", "sockets"): "the ends of a full-duplex pipe are connected Unix sockets",
     ("fifo", "pipe"): "the ends of a FIFO are the ends of a pipe",
     ("memfd", "mapping"): "a memfd maps itself",
+    ("rpc", "server"): "an RPC server lives, accepts and stops as every server does",
 }
 
 LIGHT = ("posix_ipc", "sysv_ipc", "psutil", "cffi", "_cffi_backend", "multiprocessing", "socket", "subprocess", "rich")
