@@ -48,13 +48,16 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
+    except IPCError as error:  # before the next one: some of ours derive from it, and are no trouble with stdout
+        print(f"ipckit: {error}", file=sys.stderr)
+        status = 1
     except BrokenPipeError:  # `ipckit ... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
         status = 0
     except Failure as failure:
         print(f"ipckit: {failure}", file=sys.stderr)
         status = failure.status
-    except (IPCError, OSError) as error:
+    except OSError as error:
         print(f"ipckit: {error}", file=sys.stderr)
         status = 1
     return 128 + ended[0] if ended else status
