@@ -1,4 +1,6 @@
 /* How one gets a lock of a ring, and tells others that something has changed. */
+#include <sched.h>
+
 #include "mpmc_view.h"
 
 #ifdef IPK_GUARD_LOOKS
@@ -6,6 +8,7 @@
 #else
 #define LOOKS 50 /* with their pauses some 50 microseconds: an operation takes a tenth of one, if its process runs */
 #endif
+#define TURNS 3
 #define PAUSES_PER_LOOK 40 /* whoever is inside does several in a row meanwhile, on lines that stay with it */
 
 /* Whoever died in there has left nothing to repair: what the words before tail say is what has happened. */
@@ -19,10 +22,23 @@ static int taken_over(struct ipk_lock_shm *lock, int rc)
 	return rc == -ENOTRECOVERABLE ? -EBADMSG : rc; /* nobody of us releases it in that state */
 }
 
+/* Whether the lock's owner was last seen on our CPU: then it does not run, and does not get on while we look. */
+static int is_behind_us(const struct ipk_lock_shm *lock)
+{
+	/* relaxed: a hint */
+	uint32_t cpu = atomic_load_explicit(&lock->cpu, memory_order_relaxed);
+
+	return cpu != 0 && cpu == ipk_spin_cpu() + 1;
+}
+
 int ipk_mpmc_lock(struct ipk_mpmc *ring, struct ipk_lock_shm *lock)
 {
 	int rc = ipk_lock_try(lock, &ring->member);
 
+	for (int turn = 0; rc == -EAGAIN && turn < TURNS && is_behind_us(lock); turn++) {
+		sched_yield();
+		rc = ipk_lock_try(lock, &ring->member);
+	}
 	for (int look = 0; rc == -EAGAIN && look < LOOKS; look++) {
 		for (int pause = 0; pause < PAUSES_PER_LOOK; pause++)
 			ipk_relax();
