@@ -165,7 +165,7 @@ void make(const struct scene *scene)
 		scene->prepare();
 }
 
-static void drop(void)
+void clear_stage(void)
 {
 	while (members > 0)
 		ipk_home_close(&others[--members]);
@@ -291,7 +291,7 @@ void survive(const struct scene *scene, int completed)
 	scene->outlive(completed);
 	end_wait(ipk_monotonic_ns());
 	surviving = 0;
-	drop();
+	clear_stage();
 }
 
 void begin_scene(const struct scene *scene)

@@ -30,6 +30,9 @@ void note_death(int64_t address);
 /* It is dead: let the others go on. */
 void survive(const struct scene *scene, int completed);
 
+/* It is dead, and nobody is to notice: away with the object. */
+void clear_stage(void);
+
 /* Begin to count the kills of a scene; print them; print the sum of all. */
 void begin_scene(const struct scene *scene);
 void end_scene(uint64_t kills);

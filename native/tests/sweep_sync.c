@@ -4,7 +4,7 @@
  *
  *   every   after each single instruction, not only where something has changed
  *   points  at the marked points of the sources (in a build with IPK_FAULTS), without ptrace(2)
- *   WORD    only scenes whose name contains one of the words; or, after a ^, begins with it
+ *   WORD    only scenes whose name contains one of the words; or, after a ^, begins with it; or, after a =, is it
  */
 #include <stdio.h>
 #include <string.h>
@@ -34,11 +34,22 @@ static const struct {
 	{&spsc_scenes, &spsc_scene_count},
 };
 
+static int matches(const char *name, const char *word)
+{
+	switch (word[0]) {
+	case '^':
+		return strncmp(name, word + 1, strlen(word + 1)) == 0;
+	case '=':
+		return strcmp(name, word + 1) == 0;
+	default:
+		return strstr(name, word) != NULL;
+	}
+}
+
 static int wanted(const struct scene *scene, int words, char **word)
 {
 	for (int i = 0; i < words; i++)
-		if (word[i][0] == '^' ? strncmp(scene->name, word[i] + 1, strlen(word[i] + 1)) == 0
-				      : strstr(scene->name, word[i]) != NULL)
+		if (matches(scene->name, word[i]))
 			return 1;
 	return words == 0;
 }
