@@ -87,6 +87,7 @@ stress: build ## kill sweeps and storms, soaks and fuzzing, and the whole suite 
 	$(MAKE) -C native sweep ARGS=every
 	$(MAKE) -C native storm
 	$(MAKE) -C native storm-sync SECONDS=600
+	$(MAKE) -C native storm-rings SECONDS=600
 	$(MAKE) -C native fuzz SECONDS=600
 	$(BIN)/python -m pytest -m stress $(ARGS)
 	$(MAKE) repeat

@@ -1,4 +1,4 @@
-/* The processes of storm_sync, the kills, and what is told of both (storm.h). */
+/* The processes of a storm, the kills, and what is told of both (storm.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,17 +14,15 @@
 
 #include "check.h"
 #include "ipckit/base.h"
-#include "storm.h"
 #include "storm_processes.h"
 #include "support.h"
 
-#define SNAPSHOTS 20
 #define STOP_MS 120 /* more than two slices */
-#define ROWS 160
-#define FASHION_NS (30 * MS)
+#define ROWS 256
 #define DAWDLE_NS 600000
+#define PAUSE_NS 4000000 /* between two kills, at most */
 
-struct storm *storm;
+struct process *processes;
 struct process *self;
 
 static struct {
@@ -40,7 +38,6 @@ static struct row {
 } by_work[ROWS], by_place[ROWS];
 
 uint64_t storm_kills;
-uint32_t storm_ambiguous;
 
 /* --- in a process ---------------------------------------------------------------------------------------------------- */
 
@@ -67,46 +64,22 @@ int64_t storm_left(int64_t rc)
 	return rc;
 }
 
+int storm_index(void)
+{
+	return (int)(self - processes);
+}
+
 uint32_t storm_me(void)
 {
-	return atomic_load(&self->generation) << 8 | (uint32_t)(self - storm->process + 1);
+	return atomic_load(&self->generation) << 8 | (uint32_t)(storm_index() + 1);
 }
 
 int storm_is_dead(uint32_t who)
 {
-	const struct process *process = &storm->process[((who & 0xFF) - 1) % PROCESSES];
+	const struct process *process = &processes[((who & 0xFF) - 1) % PROCESSES];
 
 	/* in this order: it is reborn with a new generation before it is no longer dying */
 	return atomic_load(&process->dying) || atomic_load(&process->generation) != who >> 8;
-}
-
-void storm_hold(enum hold what, uint32_t n)
-{
-	atomic_fetch_add(&self->hold[what], CHANGE + n * HELD);
-}
-
-void storm_let_go(enum hold what, uint32_t n)
-{
-	atomic_fetch_add(&self->hold[what], CHANGE - n * HELD);
-}
-
-int storm_held(enum hold what)
-{
-	for (int look = 0; look < SNAPSHOTS; look++) {
-		uint64_t words[PROCESSES];
-		int held = 0, same = 1;
-
-		for (int i = 0; i < PROCESSES; i++)
-			words[i] = atomic_load(&storm->process[i].hold[what]);
-		for (int i = 0; i < PROCESSES; i++) {
-			same &= words[i] == atomic_load(&storm->process[i].hold[what]);
-			if (!(words[i] & DYING))
-				held += (int)((words[i] & HELD_MASK) / HELD);
-		}
-		if (same)
-			return held; /* all at the moment between the two looks */
-	}
-	return -1;
 }
 
 uint64_t storm_random(uint64_t limit)
@@ -142,15 +115,6 @@ int64_t storm_after(int64_t ms)
 	return ipk_monotonic_ns() + ms * MS;
 }
 
-/* Mostly what the others do too at that time, so that they meet. */
-static const struct work *next_work(int64_t now)
-{
-	size_t all = lock_work_count + meeting_work_count;
-	size_t which = (size_t)(storm_random(8) ? (uint64_t)(now / FASHION_NS) * 7 % all : storm_random(all));
-
-	return which < lock_work_count ? &lock_works[which] : &meeting_works[which - lock_work_count];
-}
-
 static void work_without_end(void *argument)
 {
 	self = argument;
@@ -159,7 +123,7 @@ static void work_without_end(void *argument)
 	storm_attach();
 	for (;;) {
 		int64_t began = ipk_monotonic_ns();
-		const struct work *work = next_work(began);
+		const struct work *work = storm_next_work(began);
 
 		atomic_store(&self->work, (uintptr_t)work->name);
 		atomic_store(&self->since, began);
@@ -181,21 +145,19 @@ void storm_show(void)
 {
 	int64_t now = ipk_monotonic_ns();
 
-	if (!storm)
+	if (!processes)
 		return;
 	for (int i = 0; i < PROCESSES; i++) {
-		const struct process *process = &storm->process[i];
+		const struct process *process = &processes[i];
 		const char *work = (const char *)atomic_load(&process->work);
 		const char *place = (const char *)atomic_load(&process->place);
 
 		fprintf(stderr,
-			"process %d (%d): generation %u, %s for %.1f ms, %s%s%s, %" PRIu64 " calls, permit %u, holds %" PRIx64
-			" %" PRIx64 " %" PRIx64 "%s\n",
+			"process %d (%d): generation %u, %s for %.1f ms, %s%s%s, %" PRIu64 " calls%s\n",
 			i, (int)children[i].pid, atomic_load(&process->generation), work ? work : "nothing",
 			(double)(now - atomic_load(&process->since)) / 1e6, place ? place : "outside",
 			children[i].pid > 0 && in_futex(children[i].pid) ? ", in futex(2)" : "",
-			children[i].stopped_until ? ", stopped" : "", atomic_load(&process->calls), atomic_load(&process->permit),
-			atomic_load(&process->hold[0]), atomic_load(&process->hold[1]), atomic_load(&process->hold[2]),
+			children[i].stopped_until ? ", stopped" : "", atomic_load(&process->calls),
 			atomic_load(&process->dying) ? ", dying" : "");
 	}
 	storm_show_objects();
@@ -262,9 +224,9 @@ void storm_report(void)
 
 	print("the last kill point that they passed", by_place, &none);
 	for (int i = 0; i < PROCESSES; i++) {
-		calls += atomic_load(&storm->process[i].calls);
-		if (slowest < atomic_load(&storm->process[i].slowest))
-			slowest = atomic_load(&storm->process[i].slowest);
+		calls += atomic_load(&processes[i].calls);
+		if (slowest < atomic_load(&processes[i].slowest))
+			slowest = atomic_load(&processes[i].slowest);
 	}
 	printf("\n%" PRIu64 " killed, %.1f %% of them inside ipk_*; %" PRIu64 " calls; nobody took longer than %.2f s\n", storm_kills,
 	       100.0 * inside / (inside + outside), calls, (double)slowest / 1e9);
@@ -273,35 +235,27 @@ void storm_report(void)
 
 /* --- in the parent --------------------------------------------------------------------------------------------------- */
 
+void storm_open(void)
+{
+	uint64_t skip = random_seed() % 1000003;
+
+	while (skip-- > 0)
+		storm_random(2);
+	processes = shared_memory(PROCESSES * sizeof(*processes));
+}
+
 void storm_birth(int i)
 {
 	random_next(&seed);
 	children[i].stopped_until = children[i].down_until = 0;
-	atomic_store(&storm->process[i].work, 0);
-	atomic_store(&storm->process[i].since, ipk_monotonic_ns());
-	children[i].pid = start(work_without_end, &storm->process[i]);
-}
-
-/* A permit of the plain semaphore dies with whoever has it: if he surely had it, it is given back for him. */
-static void inherit_permit(struct process *process)
-{
-	switch (atomic_load(&process->permit)) {
-	case HAS_PERMIT:
-		storm_give_permit();
-		break;
-	case TAKING:
-	case GIVING:
-		storm_ambiguous++;
-		break;
-	default:
-		break;
-	}
-	atomic_store(&process->permit, NO_PERMIT);
+	atomic_store(&processes[i].work, 0);
+	atomic_store(&processes[i].since, ipk_monotonic_ns());
+	children[i].pid = start(work_without_end, &processes[i]);
 }
 
 void storm_death(int i)
 {
-	struct process *process = &storm->process[i];
+	struct process *process = &processes[i];
 	pid_t pid = children[i].pid;
 	int status;
 
@@ -309,8 +263,7 @@ void storm_death(int i)
 		return;
 	storm_kills++; /* before anybody can be told of it */
 	atomic_store(&process->dying, 1);
-	for (int what = 0; what < HOLDS; what++)
-		atomic_fetch_or(&process->hold[what], DYING);
+	storm_before_death(i);
 	if (storm_random(2) && !children[i].stopped_until) { /* what is noted is where it dies; or where it was, a moment before */
 		CHECK_EQ(kill(pid, SIGSTOP), 0);
 		wait_stopped(pid);
@@ -322,9 +275,7 @@ void storm_death(int i)
 		fprintf(stderr, "process %d ended by itself, with status %d\n", i, status);
 	CHECK_EQ(status, -SIGKILL);
 	children[i].pid = 0;
-	inherit_permit(process);
-	for (int what = 0; what < HOLDS; what++)
-		atomic_store(&process->hold[what], (atomic_load(&process->hold[what]) & ~(CHANGE - 1)) + CHANGE);
+	storm_after_death(i);
 	atomic_store(&process->place, 0);
 	atomic_fetch_add(&process->generation, 1);
 	atomic_store(&process->dying, 0);
@@ -354,7 +305,7 @@ void storm_look(void)
 			CHECK_EQ(kill(pid, SIGCONT), 0);
 			children[i].stopped_until = 0;
 		}
-		MUST(now - atomic_load(&storm->process[i].since) < PATIENCE);
+		MUST(now - atomic_load(&processes[i].since) < PATIENCE);
 	}
 }
 
@@ -363,12 +314,12 @@ int storm_victim(void)
 {
 	int any = (int)storm_random(PROCESSES);
 	uint64_t taste = storm_random(4);
-	uint32_t owner = atomic_load(&storm->guarded[storm_random(3)].owner);
+	int owner = taste == 0 ? storm_owner() : -1;
 
-	if (taste == 0 && owner != 0)
-		return (int)((owner & 0xFF) - 1) % PROCESSES;
+	if (owner >= 0)
+		return owner;
 	for (int i = 0; taste > 1 && i < PROCESSES; i++, any = (any + 1) % PROCESSES)
-		if (children[any].pid != 0 && atomic_load(&storm->process[any].place) && !in_futex(children[any].pid))
+		if (children[any].pid != 0 && atomic_load(&processes[any].place) && !in_futex(children[any].pid))
 			break;
 	return any;
 }
@@ -380,4 +331,24 @@ void storm_stop(int i)
 	CHECK_EQ(kill(children[i].pid, SIGSTOP), 0);
 	wait_stopped(children[i].pid);
 	children[i].stopped_until = storm_after((int64_t)storm_random(STOP_MS));
+}
+
+/* The random moment. Not to synchronise with anybody: any length is right. */
+static void linger(void)
+{
+	struct timespec pause = {0, (long)storm_random(PAUSE_NS)};
+
+	nanosleep(&pause, NULL);
+}
+
+void storm_rage(int64_t until)
+{
+	while (ipk_monotonic_ns() < until) {
+		linger();
+		storm_look();
+		if (storm_random(8) == 0)
+			storm_stop(storm_victim());
+		else
+			storm_death(storm_victim());
+	}
 }

@@ -9,13 +9,54 @@
 #include "ipckit/rwlock.h"
 #include "ipckit/semaphore.h"
 #include "ipckit/tracked_semaphore.h"
-#include "storm.h"
+#include "storm_sync.h"
 
 #define COPIES 4
+#define SNAPSHOTS 20
+
+uint32_t storm_ambiguous;
 
 static int64_t patience(void)
 {
 	return storm_random(4) ? IPK_NEVER : storm_after((int64_t)storm_random(20));
+}
+
+/* --- what the processes hold ----------------------------------------------------------------------------------------- */
+
+static struct possessions *mine(void)
+{
+	return &storm->of[storm_index()];
+}
+
+/* Say what we hold. */
+static void hold(enum hold what, uint32_t n)
+{
+	atomic_fetch_add(&mine()->hold[what], CHANGE + n * HELD);
+}
+
+static void let_go(enum hold what, uint32_t n)
+{
+	atomic_fetch_add(&mine()->hold[what], CHANGE - n * HELD);
+}
+
+/* How much the living hold, at some moment, or -1 if they change it too fast to tell. */
+static int held(enum hold what)
+{
+	for (int look = 0; look < SNAPSHOTS; look++) {
+		uint64_t words[PROCESSES];
+		int sum = 0, same = 1;
+
+		for (int i = 0; i < PROCESSES; i++)
+			words[i] = atomic_load(&storm->of[i].hold[what]);
+		for (int i = 0; i < PROCESSES; i++) {
+			same &= words[i] == atomic_load(&storm->of[i].hold[what]);
+			if (!(words[i] & DYING))
+				sum += (int)((words[i] & HELD_MASK) / HELD);
+		}
+		if (same)
+			return sum; /* all at the moment between the two looks */
+	}
+	return -1;
 }
 
 /* --- what a lock protects -------------------------------------------------------------------------------------------- */
@@ -100,7 +141,7 @@ static void use_recursive(void)
 static void no_reader_is_in(void)
 {
 	for (int i = 0; i < PROCESSES; i++) {
-		uint64_t word = atomic_load(&storm->process[i].hold[READS]);
+		uint64_t word = atomic_load(&storm->of[i].hold[READS]);
 
 		MUST(!(word & HELD_MASK) || word & DYING);
 	}
@@ -111,7 +152,7 @@ static void read_it(int whole_for_sure)
 	struct guarded *guarded = &storm->guarded[RWLOCK];
 	uint64_t before = atomic_load(&guarded->copies[0]);
 
-	storm_hold(READS, 1);
+	hold(READS, 1);
 	for (int i = 0; i < 3; i++) {
 		uint32_t owner = atomic_load(&guarded->owner);
 
@@ -119,7 +160,7 @@ static void read_it(int whole_for_sure)
 		MUST(!whole_for_sure || (whole(guarded) && atomic_load(&guarded->copies[0]) == before));
 		storm_dawdle();
 	}
-	storm_let_go(READS, 1);
+	let_go(READS, 1);
 }
 
 static void use_reader(void)
@@ -173,23 +214,23 @@ static void use_semaphore(void)
 	uint32_t taken;
 	int64_t rc;
 
-	atomic_store(&self->permit, TAKING);
+	atomic_store(&mine()->permit, TAKING);
 	rc = INSIDE(ipk_semaphore_try(semaphore));
 	while (rc == -EAGAIN || rc == -EINTR)
 		rc = INSIDE(ipk_semaphore_wait(semaphore, deadline, &taken));
 	if (rc == -ETIMEDOUT) {
-		atomic_store(&self->permit, NO_PERMIT);
+		atomic_store(&mine()->permit, NO_PERMIT);
 		return;
 	}
 	MUST(rc == 0);
-	atomic_store(&self->permit, HAS_PERMIT);
-	storm_hold(HOLDS_PERMIT, 1);
-	MUST(storm_held(HOLDS_PERMIT) <= PERMITS);
+	atomic_store(&mine()->permit, HAS_PERMIT);
+	hold(HOLDS_PERMIT, 1);
+	MUST(held(HOLDS_PERMIT) <= PERMITS);
 	storm_dawdle();
-	storm_let_go(HOLDS_PERMIT, 1);
-	atomic_store(&self->permit, GIVING);
+	let_go(HOLDS_PERMIT, 1);
+	atomic_store(&mine()->permit, GIVING);
 	MUST(INSIDE(ipk_semaphore_release(semaphore, 1)) == 0);
-	atomic_store(&self->permit, NO_PERMIT);
+	atomic_store(&mine()->permit, NO_PERMIT);
 }
 
 /* What a dead process had of the tracked one comes back: so nobody waits for long. */
@@ -210,12 +251,12 @@ static void use_tracked(void)
 		if (rc == -ETIMEDOUT && got)
 			break;
 		MUST(rc == 0);
-		storm_hold(HOLDS_TRACKED, 1);
+		hold(HOLDS_TRACKED, 1);
 		got++;
 	}
-	MUST(storm_held(HOLDS_TRACKED) <= TRACKED_PERMITS);
+	MUST(held(HOLDS_TRACKED) <= TRACKED_PERMITS);
 	storm_dawdle();
-	storm_let_go(HOLDS_TRACKED, got);
+	let_go(HOLDS_TRACKED, got);
 	MUST(INSIDE(ipk_tracked_semaphore_release(semaphore, got)) == 0);
 }
 
@@ -266,6 +307,40 @@ const struct work lock_works[] = {
 };
 const size_t lock_work_count = sizeof(lock_works) / sizeof(lock_works[0]);
 
+/* --- deaths ----------------------------------------------------------------------------------------------------------- */
+
+void locks_before_death(int i)
+{
+	for (int what = 0; what < HOLDS; what++)
+		atomic_fetch_or(&storm->of[i].hold[what], DYING);
+}
+
+/* A permit of the plain semaphore dies with whoever has it: if he surely had it, it is given back for him. */
+static void inherit_permit(struct possessions *of)
+{
+	switch (atomic_load(&of->permit)) {
+	case HAS_PERMIT:
+		MUST(ipk_semaphore_release(&views[SEMAPHORE], 1) == 0);
+		break;
+	case TAKING:
+	case GIVING:
+		storm_ambiguous++;
+		break;
+	default:
+		break;
+	}
+	atomic_store(&of->permit, NO_PERMIT);
+}
+
+void locks_after_death(int i)
+{
+	struct possessions *of = &storm->of[i];
+
+	inherit_permit(of);
+	for (int what = 0; what < HOLDS; what++)
+		atomic_store(&of->hold[what], (atomic_load(&of->hold[what]) & ~(CHANGE - 1)) + CHANGE);
+}
+
 /* --- at rest --------------------------------------------------------------------------------------------------------- */
 
 static void all_tracked_permits_are_back(void)
@@ -287,15 +362,16 @@ static void all_tracked_permits_are_back(void)
 	MUST(ipk_tracked_semaphore_value(semaphore) == TRACKED_PERMITS);
 }
 
-void locks_at_rest(uint64_t kills, uint32_t ambiguous_permits)
+void locks_at_rest(uint64_t kills)
 {
 	int64_t lost = PERMITS - ipk_semaphore_value(&views[SEMAPHORE]);
 
-	MUST(lost >= 0 && lost <= (int64_t)ambiguous_permits);
+	MUST(lost >= 0 && lost <= (int64_t)storm_ambiguous);
 	if (lost > 0)
 		MUST(ipk_semaphore_release(&views[SEMAPHORE], (uint32_t)lost) == 0);
 	MUST(ipk_semaphore_release(&views[SEMAPHORE], 1) == -EOVERFLOW);
 	all_tracked_permits_are_back();
 	for (int i = 0; i < 3; i++)
 		MUST(atomic_load(&storm->guarded[i].told) <= kills);
+	storm_ambiguous = 0;
 }

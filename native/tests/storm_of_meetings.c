@@ -10,7 +10,7 @@
 #include "ipckit/event_pair.h"
 #include "ipckit/futex.h"
 #include "ipckit/latch.h"
-#include "storm.h"
+#include "storm_sync.h"
 
 #define CONDITION_MS 4000
 #define OVERLOOKED (2000 * MS) /* a waiter that sleeps so long beside what it waits for was not woken */
@@ -101,7 +101,7 @@ static void put_or_get(int puts)
 /* Half of them put, and half of them get: so each side has the other to wait for. */
 static void use_condition(void)
 {
-	put_or_get((int)((self - storm->process) & 1));
+	put_or_get(storm_index() & 1);
 }
 
 /* --- the barrier ----------------------------------------------------------------------------------------------------- */
@@ -289,11 +289,11 @@ static void use_atomics(void)
 
 	for (int i = 0; i < 20; i++) {
 		INSIDE(ipk_atomic_fetch_add(&views[SIGNED], 1));
-		atomic_fetch_add(&self->added[0], 1);
+		atomic_fetch_add(&storm->of[storm_index()].added[0], 1);
 		seen = ipk_atomic_load(&views[UNSIGNED]);
 		while (!INSIDE(ipk_atomic_compare_exchange(&views[UNSIGNED], &seen, seen + 1)))
 			continue;
-		atomic_fetch_add(&self->added[1], 1);
+		atomic_fetch_add(&storm->of[storm_index()].added[1], 1);
 	}
 }
 
@@ -341,7 +341,7 @@ void meetings_at_rest(uint64_t kills)
 		uint64_t noted = 0, counted = ipk_atomic_load(&views[words[k]]);
 
 		for (int i = 0; i < PROCESSES; i++)
-			noted += atomic_load(&storm->process[i].added[k]);
+			noted += atomic_load(&storm->of[i].added[k]);
 		MUST(noted <= counted && counted - noted <= kills); /* each who was killed between the two */
 	}
 	for (int i = 0; i < EVENTS + 2; i++)

@@ -1,13 +1,13 @@
-/* The processes of storm_sync as the parent has them: begun, stopped, killed, looked at. */
+/* The processes of a storm as the parent has them: begun, stopped, killed, looked at. */
 #ifndef IPCKIT_TESTS_STORM_PROCESSES_H
 #define IPCKIT_TESTS_STORM_PROCESSES_H
 
-#include <stdint.h>
+#include "storm.h"
 
 extern uint64_t storm_kills;
-extern uint32_t storm_ambiguous; /* victims that may have had a permit of the plain semaphore, or may not */
 
 /* --- storm.c --- */
+void storm_open(void);	/* before all others */
 void storm_birth(int i);
 void storm_death(int i);
 void storm_stop(int i);
@@ -16,9 +16,15 @@ void storm_look(void);
 void storm_show(void);
 void storm_report(void);
 
-/* --- storm_sync.c --- */
-void storm_attach(void);	/* in a new process: views of its own */
-void storm_give_permit(void);	/* of the plain semaphore, by the parent */
+/* Kill and stop, at random moments, until then. */
+void storm_rage(int64_t until);
+
+/* --- each storm's own --- */
+void storm_attach(void);				/* in a new process: views of its own */
+const struct work *storm_next_work(int64_t now);	/* in a process: what to do now */
+void storm_before_death(int i);				/* of a process that is about to be killed */
+void storm_after_death(int i);				/* it is dead, and nobody has come in its place */
+int storm_owner(void);					/* a process that is worth killing, or -1 */
 void storm_show_objects(void);
 
 #endif

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -24,14 +23,15 @@
 #include "ipckit/rwlock.h"
 #include "ipckit/semaphore.h"
 #include "ipckit/tracked_semaphore.h"
-#include "storm.h"
 #include "storm_processes.h"
+#include "storm_sync.h"
 #include "support.h"
 
 #define ROOM 65536
 #define LIFE_MS 2500 /* until all are killed at once */
-#define PAUSE_NS 4000000 /* between two kills, at most */
+#define FASHION_NS (30 * MS)
 
+struct storm *storm;
 struct ipk_sync views[OBJECTS];
 struct ipk_sync mutex_of_conditions;
 
@@ -147,9 +147,30 @@ void storm_attach(void)
 			ipk_sync_set_spin(&views[i], 0);
 }
 
-void storm_give_permit(void)
+/* Mostly what the others do too at that time, so that they meet. */
+const struct work *storm_next_work(int64_t now)
 {
-	MUST(ipk_semaphore_release(&views[SEMAPHORE], 1) == 0);
+	size_t all = lock_work_count + meeting_work_count;
+	size_t which = (size_t)(storm_random(8) ? (uint64_t)(now / FASHION_NS) * 7 % all : storm_random(all));
+
+	return which < lock_work_count ? &lock_works[which] : &meeting_works[which - lock_work_count];
+}
+
+void storm_before_death(int i)
+{
+	locks_before_death(i);
+}
+
+void storm_after_death(int i)
+{
+	locks_after_death(i);
+}
+
+int storm_owner(void)
+{
+	uint32_t owner = atomic_load(&storm->guarded[storm_random(3)].owner);
+
+	return owner ? (int)((owner & 0xFF) - 1) % PROCESSES : -1;
 }
 
 static void show_words(const char *name, enum object object, size_t from, size_t count)
@@ -178,6 +199,10 @@ void storm_show_objects(void)
 		show_words("entry of rwlock", RWLOCK, 256 + 64 * i, 4);
 		show_words("entry of tracked semaphore", TRACKED, 256 + 64 * i, 4);
 	}
+	for (int i = 0; i < PROCESSES; i++)
+		fprintf(stderr, "process %d: permit %u, holds %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", i,
+			atomic_load(&storm->of[i].permit), atomic_load(&storm->of[i].hold[0]), atomic_load(&storm->of[i].hold[1]),
+			atomic_load(&storm->of[i].hold[2]));
 	fprintf(stderr, "put %" PRIu64 ", got %" PRIu64 "; latch %u, once %u\n", atomic_load(&storm->put), atomic_load(&storm->got),
 		atomic_load(&storm->latch), atomic_load(&storm->once));
 }
@@ -222,31 +247,10 @@ static void kill_all(void)
 {
 	for (int i = 0; i < PROCESSES; i++)
 		storm_death(i);
-	locks_at_rest(storm_kills, storm_ambiguous);
+	locks_at_rest(storm_kills);
 	meetings_at_rest(storm_kills);
-	storm_ambiguous = 0;
 	rests++;
 	renew();
-}
-
-/* The random moment. Not to synchronise with anybody: any length is right. */
-static void linger(void)
-{
-	struct timespec pause = {0, (long)storm_random(PAUSE_NS)};
-
-	nanosleep(&pause, NULL);
-}
-
-static void live(int64_t until)
-{
-	while (ipk_monotonic_ns() < until) {
-		linger();
-		storm_look();
-		if (storm_random(8) == 0)
-			storm_stop(storm_victim());
-		else
-			storm_death(storm_victim());
-	}
 }
 
 static void show_deaths_of_owners(void)
@@ -279,16 +283,14 @@ int main(int argc, char **argv)
 {
 	uint32_t seconds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 30;
 	int64_t end = ipk_monotonic_ns() + seconds * INT64_C(1000000000);
-	uint64_t skip = random_seed() % 1000003;
 
-	while (skip-- > 0)
-		storm_random(2);
+	storm_open();
 	prepare();
 	watchdog(60 + seconds * 2, storm_show);
 	do {
 		int64_t until = storm_after(LIFE_MS);
 
-		live(until < end ? until : end);
+		storm_rage(until < end ? until : end);
 		kill_all();
 	} while (ipk_monotonic_ns() < end);
 	storm_report();

@@ -53,6 +53,10 @@ def test_killed_at_random_moments_among_objects_of_all_kinds():
     assert "inside ipk_*" in run("storm-sync", "SECONDS=4")
 
 
+def test_killed_at_random_moments_among_rings_of_all_kinds():
+    assert "inside ipk_*" in run("storm-rings", "SECONDS=4")
+
+
 def test_hostile_bytes():
     out = run("fuzz-plain", "SECONDS=3")
     assert "inputs in" in out
