@@ -10,9 +10,11 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit.errors import check
 from ipckit.ring._broadcast_lane import lane_of
+from ipckit.ring._broadcast_oversize import LongMessages
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
+from ipckit.ring._spill import SpillFiles, check_room_for_files
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +27,7 @@ _POLICIES: dict[str, int] = {
     "overwrite": lib.IPK_BROADCAST_OVERWRITE,
     "disconnect": lib.IPK_BROADCAST_DISCONNECT,
 }
+_OVERSIZE = {"refuse": 0, "fragments": lib.IPK_BROADCAST_PARTS, "file": lib.IPK_BROADCAST_FILES}
 _POLICY_NAMES = {number: name for name, number in _POLICIES.items()}
 
 _CORE = Core("broadcast", lib.IPK_KIND_BROADCAST)
@@ -61,7 +64,7 @@ class BroadcastStat(NamedTuple):
 class BroadcastHandle(RingHandle):
     """A handle of a ring, as `BroadcastRing` describes it."""
 
-    __slots__ = ("_capacity", "_lane", "_lost", "_policy")
+    __slots__ = ("_capacity", "_lane", "_long", "_lost", "_policy")
 
     _WHAT = "broadcast ring"
     _CORE = _CORE
@@ -75,6 +78,11 @@ class BroadcastHandle(RingHandle):
         self._policy: int = stat.policy
         self._lost = 0
         self._claims = Claims(ring, quick.ipk_broadcast_data(ring), 2 * self._capacity)
+        self._long: LongMessages | None = None
+        if stat.oversize:
+            in_files = stat.oversize == lib.IPK_BROADCAST_FILES
+            files = SpillFiles.beside(quick.ipk_broadcast_fd(ring), name) if in_files else None
+            self._long = LongMessages(ring, self._capacity, files)
 
     @classmethod
     def create(
@@ -83,6 +91,7 @@ class BroadcastHandle(RingHandle):
         *,
         capacity: int = 1 << 20,
         slow_reader: SlowReader = "block",
+        oversize: Literal["refuse", "fragments", "file"] = "refuse",
         participants: int = 64,
         mode: int = 0o600,
         unlink_on_close: bool = False,
@@ -96,6 +105,9 @@ class BroadcastHandle(RingHandle):
             slow_reader: what happens when a reader has still to receive what is in the way of the next message.
                 ``"block"``: the writer waits for it. ``"overwrite"``: the reader goes on with the oldest message left,
                 and is told how many it lost. ``"disconnect"``: it receives nothing more until it subscribes again.
+            oversize: what becomes of messages longer than `max_message_size`. They are refused; sent in fragments, for
+                which the readers must be at work, so it takes ``slow_reader="block"``; or put into files beside that of
+                the ring, which must have a name then, 49 bytes shorter. At most eight files are retained.
             participants: how many handles may be writers or readers at a time, 1 to 4096; each takes 128 bytes.
             mode: permission bits, exact whatever the umask (an anonymous ring has no execute bits); whoever may write
                 a named ring's file may also truncate it. Readers, too, need to write it: their positions are there.
@@ -108,9 +120,25 @@ class BroadcastHandle(RingHandle):
         check_int(capacity, "capacity", 1, lib.IPK_BROADCAST_MAX_CAPACITY, "bytes")
         check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "how many")
         policy = check_choice(slow_reader, "slow_reader", _POLICIES)
+        choice = check_choice(oversize, "oversize", _OVERSIZE)
+        if oversize == "fragments" and slow_reader != "block":
+            raise ValueError(
+                f"oversize='fragments' needs slow_reader='block', not {slow_reader!r}: writers that wait for nobody "
+                "overwrite the beginning of a long message before a reader that sleeps has it; choose oversize='file'"
+            )
+        if oversize == "file":
+            check_room_for_files(name)
         check_mode(mode)
-        ring = _CORE.create(name, rounded(capacity, lib.IPK_BROADCAST_MIN_CAPACITY), policy, participants, mode)
+        size = rounded(capacity, lib.IPK_BROADCAST_MIN_CAPACITY)
+        ring = _CORE.create(name, size, policy | choice, participants, mode)
         return cls(ring, name or "", unlink_on_close=unlink_on_close and name is not None)
+
+    @classmethod
+    def _attach(cls, fd: int, name: str) -> Self:
+        handle: Self = super()._attach(fd, name)
+        if handle._long is not None:
+            handle._long.sweep()
+        return handle
 
     @property
     def capacity(self) -> int:
@@ -119,7 +147,10 @@ class BroadcastHandle(RingHandle):
 
     @property
     def max_message_size(self) -> int:
-        """The longest message in bytes: half of the ring, so that the next message never overwrites the newest."""
+        """The longest message in bytes: half of the ring, so that the next message never overwrites the newest.
+
+        What becomes of those that are longer is the creator's choice.
+        """
         return self._capacity // 2 - _RECORD_HEADER
 
     @property
@@ -172,5 +203,8 @@ class BroadcastHandle(RingHandle):
     def _release(self) -> None:
         ring, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
         lib.ipk_broadcast_close(ring)  # waits for a thread that is inside, which may need the GIL to leave
+        if self._long is not None:
+            self._long.sweep_all()
+        self._long = None
         # Unmapped when the last reference goes: that is here, or in the other thread's call.
         self._claims = NO_CLAIMS

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ipckit._compiled import memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN, CffiInPlace
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 
 if TYPE_CHECKING:
-    from ipckit.ring._lane import Lane
+    from ipckit.ring._lane import InPlaceLane
 
 WAIT = (-errno.EAGAIN, -errno.EALREADY)  # there is nothing, or another thread is inside with the handle
 _EAGAIN = -errno.EAGAIN
@@ -30,7 +31,7 @@ class _Room:
         self.ends: Any = ffi.new("uint64_t[]", _BATCH)
 
 
-class CffiLane:
+class CffiLane(CffiInPlace):
     """The lane for an installation without the extension: several times slower, and otherwise the same.
 
     A message is out of the ring when the core has copied it: the exception of a signal handler that comes at that very
@@ -38,6 +39,9 @@ class CffiLane:
     """
 
     __slots__ = ("_ring", "_spare")
+
+    _STRUCT = "struct ipk_broadcast_claim *"
+    _TAKEN = "taken"
 
     def __init__(self, ring: Any) -> None:
         self._ring = ring  # keeps the memory mapped as long as a call is inside
@@ -85,6 +89,38 @@ class CffiLane:
             received += batch
         return received
 
+    def commit(self, length: int, /) -> int:
+        rc: int = quick.ipk_broadcast_commit(self._ring, length)
+        return rc
+
+    def abort(self) -> None:
+        quick.ipk_broadcast_abort(self._ring)
+
+    def release(self) -> None:
+        quick.ipk_broadcast_release(self._ring)
+
+    def put_back(self) -> None:
+        quick.ipk_broadcast_return_loan(self._ring)
+
+    def _is_elsewhere(self, _lent: Any) -> bool:
+        return False  # the core refuses
+
+    def _try_reserve(self, n: int, given: Any) -> int:
+        rc: int = quick.ipk_broadcast_try_reserve(self._ring, n, given)
+        return rc
+
+    def _wait_room(self, n: int, deadline_ns: int) -> int:
+        rc: int = lib.ipk_broadcast_wait_room(self._ring, n, deadline_ns)
+        return rc
+
+    def _try_lend(self, lent: Any) -> int:
+        rc: int = quick.ipk_broadcast_try_lend(self._ring, lent)
+        return _EAGAIN if rc in WAIT else rc
+
+    def _wait_message(self, deadline_ns: int) -> int:
+        rc: int = lib.ipk_broadcast_wait_message(self._ring, deadline_ns)
+        return rc
+
     def _receive(self, n: int) -> list[bytes] | int:
         room = self._spare.pop() if self._spare else _Room()
         count: int = quick.ipk_broadcast_try_receive_many(self._ring, room.buffer, _ROOM, room.ends, min(n, _BATCH))
@@ -112,6 +148,6 @@ class CffiLane:
         return length
 
 
-def lane_of(ring: Any) -> Lane:
+def lane_of(ring: Any) -> InPlaceLane:
     """The fastest lane of this installation for the ring at that pointer."""
     return memory_lane("BroadcastLane", ring) or CffiLane(ring)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_int
@@ -21,18 +20,22 @@ from ipckit.errors import (
     syscall_error,
 )
 from ipckit.ring._broadcast_lane import WAIT
+from ipckit.ring._broadcast_oversize import LONG
 from ipckit.ring._broadcast_sending import BroadcastSending
 from ipckit.ring._errors import buffer_too_small, receiving_failure
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from typing_extensions import Buffer
 
+    from ipckit.ring._broadcast_oversize import LongMessages
     from ipckit.ring._inplace import Loan
 
 _ESTALE = -errno.ESTALE
+_GONE = (-errno.EPIPE, -errno.EOWNERDEAD)
 
 
 class BroadcastReceiving(BroadcastSending):
@@ -61,7 +64,7 @@ class BroadcastReceiving(BroadcastSending):
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         while (found := quick.ipk_broadcast_subscribe(self._ring, history)) < 0:
             self._wait_to_subscribe(found, deadline_ns)
-        quick.ipk_broadcast_told(self._ring)  # what was lost before is none of this subscription's business
+        self._begin_anew()
         return int(found)
 
     def unsubscribe(self) -> bool:
@@ -72,7 +75,7 @@ class BroadcastReceiving(BroadcastSending):
         """
         while (rc := quick.ipk_broadcast_unsubscribe(self._ring)) < 0:
             self._wait_to_subscribe(rc, NEVER_NS)
-        quick.ipk_broadcast_told(self._ring)
+        self._begin_anew()
         return bool(rc)
 
     def receive(self, timeout: float | None = None) -> bytes:
@@ -92,9 +95,15 @@ class BroadcastReceiving(BroadcastSending):
             LimitError: the ring has as many participants as it may, and all live (ENOSPC).
             LayoutError: the segment's content is corrupt.
         """
-        message = self._lane.receive(NEVER_NS if timeout is None else Deadline.after(timeout).at_ns)
-        if isinstance(message, int):
-            raise self._receiving_failure(message)
+        deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
+        message = self._lane.receive(deadline_ns)
+        while isinstance(message, int):
+            if message == LONG:
+                message = self._long_messages().receive()
+            if message in WAIT:
+                message = self._lane.receive(deadline_ns)
+            elif isinstance(message, int) and message != LONG:
+                raise self._receiving_failure(message)
         return message
 
     def try_receive(self) -> bytes | None:
@@ -105,6 +114,10 @@ class BroadcastReceiving(BroadcastSending):
                 as `receive`.
         """
         while isinstance(message := self._lane.try_receive(), int):
+            if message == LONG:
+                message = self._long_messages().receive()
+                if not isinstance(message, int):
+                    break
             try:
                 self._wait_for_message(message, PASSED.at_ns)  # asks for the writers
             except TimeoutExpired:
@@ -138,12 +151,20 @@ class BroadcastReceiving(BroadcastSending):
                     length = quick.ipk_broadcast_next_length(self._ring)
                     if length > len(into):
                         raise buffer_too_small(length, len(into), self._name)
+                if length == LONG:
+                    length = self._long_messages().receive_into(into)
+                    if length > len(into):
+                        raise buffer_too_small(length, len(into), self._name)
+                    if length >= 0:
+                        break
                 if length < 0:
                     self._wait_for_message(length, deadline_ns)
             return int(length)
 
     def receive_many(self, n: int, timeout: float | None = None) -> list[bytes]:
         """Return what is there, at most *n* messages, waiting only while there is none at all. It never skips a gap.
+
+        A message that came in fragments or in a file comes alone.
 
         Raises:
             TimeoutExpired, MessagesLostError, DisconnectedError, EndOfStreamError, PeerDiedError, BusyError,
@@ -152,13 +173,19 @@ class BroadcastReceiving(BroadcastSending):
         check_int(n, "n", 1, NEVER_NS, "messages")
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         while isinstance(batch := self._lane.try_receive_many(n), int):
+            if batch == LONG:
+                message = self._long_messages().receive()
+                if not isinstance(message, int):
+                    return [message]
+                batch = message
             self._wait_for_message(batch, deadline_ns)
         return batch
 
     def peek(self, timeout: float | None = None) -> Loan:
         """Lend the next message, to be read in place, waiting while there is none; `Loan.release` receives it.
 
-        Until then nothing else can be received with this handle. Other readers don't notice.
+        Until then nothing else can be received with this handle. Other readers don't notice. (One that came in
+        fragments or in a file is copied first.)
 
         Args:
             timeout: seconds; None waits for ever, 0 never waits.
@@ -168,18 +195,13 @@ class BroadcastReceiving(BroadcastSending):
             TimeoutExpired, EndOfStreamError, PeerDiedError, BusyError, LimitError, LayoutError: as `receive`.
         """
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        ring = self._ring
-        put_back = partial(quick.ipk_broadcast_return_loan, ring)
-        claim = ffi.new("struct ipk_broadcast_claim *")
-        try:
-            while rc := quick.ipk_broadcast_try_lend(ring, claim):
-                self._wait_for_message(rc, deadline_ns)
-            release = partial(quick.ipk_broadcast_release, ring)
-            return self._claims.loan(claim.offset, claim.length, release, put_back)
-        except BaseException:
-            if claim.taken:
-                put_back()
-            raise
+        while isinstance(lent := self._claims.lend(self._lane, deadline_ns), int):
+            if lent == LONG:
+                lent = self._long_messages().lend(self._claims)
+                if not isinstance(lent, int):
+                    break
+            self._wait_for_message(lent, deadline_ns)
+        return lent
 
     def __iter__(self) -> Iterator[bytes]:
         """Receive until the end of the stream. MessagesLostError ends an iteration; another goes on after the gap."""
@@ -188,6 +210,18 @@ class BroadcastReceiving(BroadcastSending):
                 yield self.receive()
             except EndOfStreamError:
                 return
+
+    def _begin_anew(self) -> None:
+        """What was lost before, or begun, is none of this subscription's business."""
+        quick.ipk_broadcast_told(self._ring)
+        if self._long is not None:
+            self._long.forget()
+
+    def _long_messages(self) -> LongMessages:
+        long = self._long
+        if long is None:  # the core tells of such messages only where the creator chose so
+            raise self._receiving_failure(-errno.EBADF)
+        return long
 
     def _wait_for_message(self, rc: int, deadline_ns: int) -> None:
         """Wait until there may be a message; *rc* is why a receive failed, and must be one of `WAIT` for that."""
@@ -210,6 +244,9 @@ class BroadcastReceiving(BroadcastSending):
             return self._gap(name)
         if rc == -errno.EBADF and self._closed:
             return ClosedError(f"{type(self).__name__} is closed")
+        if rc in _GONE and self._long is not None:
+            self._long.forget()
+            self._long.sweep()
         plain: dict[int, Any] = {
             -errno.ECONNRESET: (DisconnectedError, "this reader was too slow, and was disconnected; subscribe again"),
             -errno.EBUSY: (BusyError, "this handle has a message on loan, or this thread a reservation"),

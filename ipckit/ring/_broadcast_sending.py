@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipckit._arguments import check_int
 from ipckit._native import ffi, lib
@@ -13,7 +12,8 @@ from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import BusyError, ClosedError, IPCError, StalledError, SyscallError, syscall_error
 from ipckit.ring._broadcast_handle import BroadcastHandle
 from ipckit.ring._errors import sending_failure, too_large
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ipckit.ring._inplace import Reservation
 
 _EAGAIN = -errno.EAGAIN
+_TOO_LONG = -errno.EMSGSIZE
 _TIME_IS_UP = (-errno.ETIMEDOUT, -errno.ETIME)
 
 
@@ -35,31 +36,42 @@ class BroadcastSending(BroadcastHandle):
         """Append a message, waiting while another writer is at work, or a slow reader is in the way.
 
         Args:
-            data: any C-contiguous buffer of at most `max_message_size` bytes; sent whole or not at all.
+            data: any C-contiguous buffer; sent whole or not at all. (If it is sent in fragments, and the time is up or
+                an exception comes in the middle, the readers throw away what they have.)
             timeout: seconds; None waits for ever, 0 never waits.
 
         Raises:
             TimeoutExpired: a reader that lives was in the way all the time (ETIMEDOUT).
             StalledError: another writer did not finish its message: it has a reservation, or was stopped (ETIMEDOUT).
-            MessageTooLargeError: it is longer than `max_message_size` (EMSGSIZE).
+            MessageTooLargeError: it is longer than `max_message_size`, and the creator chose nothing else (EMSGSIZE).
             BusyError: this thread has a reservation of the ring (EBUSY).
-            LimitError: the ring has as many participants as it may, and all live (ENOSPC).
+            LimitError: the ring has as many participants as it may, and all live; or there is no memory for a file of
+                its own (ENOSPC).
         """
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         if type(data) is bytes:
             if rc := self._lane.send(data, deadline_ns):
-                raise self._sending_failure(rc, len(data))
+                self._send_otherwise(data, rc, deadline_ns)
         else:
             while rc := self._try_send_buffer(data):
+                if rc != _EAGAIN:
+                    self._send_otherwise(data, rc, deadline_ns)
+                    return
                 self._wait_for_room(rc, memoryview(data).nbytes, deadline_ns)
 
     def try_send(self, data: Buffer) -> bool:
         """Append a message if that is possible now; return whether it was.
 
         Raises:
-            MessageTooLargeError, BusyError, LimitError: as `send`.
+            MessageTooLargeError: it is longer than `max_message_size`, and does not go into a file: to send it in
+                fragments takes time.
+            BusyError, LimitError: as `send`.
         """
         rc = self._try_send(data)
+        if rc == _TOO_LONG and self._long is not None and not self._long.in_parts:
+            rc = self._long.send(memoryview(data).cast("B"), PASSED.at_ns)
+            if rc in _TIME_IS_UP:
+                return False
         if rc == _EAGAIN:
             # asks the kernel whether a reader that is in the way, or the writer, lives
             rc = lib.ipk_broadcast_wait_room(self._ring, memoryview(data).nbytes, PASSED.at_ns)
@@ -88,13 +100,19 @@ class BroadcastSending(BroadcastHandle):
                 sent += rc
                 continue
             try:
-                self._wait_for_room(rc, len(batch[sent]), deadline_ns)
+                if rc == _EAGAIN:
+                    self._wait_for_room(rc, len(batch[sent]), deadline_ns)
+                    continue
+                self._send_otherwise(batch[sent], rc, deadline_ns)
             except SyscallError as error:
                 error.completed = sent
                 raise
+            sent += 1
 
     def reserve(self, n: int, timeout: float | None = None) -> Reservation:
         """Claim room for a message of *n* bytes, to be written in place; until its end other writers wait.
+
+        A message in place is never longer than `max_message_size`, whatever the creator chose.
 
         Args:
             n: bytes; `Reservation.commit` may send fewer.
@@ -105,21 +123,10 @@ class BroadcastSending(BroadcastHandle):
         """
         check_int(n, "n", 0, NEVER_NS, "bytes")
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        ring = self._ring
-        abort = partial(quick.ipk_broadcast_abort, ring)
-        claim = ffi.new("struct ipk_broadcast_claim *")
-        try:
-            while rc := quick.ipk_broadcast_try_reserve(ring, n, claim):
-                self._wait_for_room(rc, n, deadline_ns)
-            return self._claims.reservation(claim.offset, n, partial(self._commit, ring), abort)
-        except BaseException:
-            if claim.taken:
-                abort()
-            raise
-
-    def _commit(self, ring: Any, length: int) -> None:
-        if rc := quick.ipk_broadcast_commit(ring, length):
-            raise self._sending_failure(rc, length)
+        made = self._claims.reserve(self._lane, n, deadline_ns)
+        if isinstance(made, int):
+            raise self._sending_failure(made, n)
+        return made
 
     def _try_send(self, data: Buffer) -> int:
         return self._lane.try_send(data) if type(data) is bytes else self._try_send_buffer(data)
@@ -132,6 +139,13 @@ class BroadcastSending(BroadcastHandle):
         core = lib if len(buffer) > RELEASE_GIL_ABOVE else quick
         rc: int = core.ipk_broadcast_try_send(self._ring, buffer, len(buffer))
         return rc
+
+    def _send_otherwise(self, data: Buffer, rc: int, deadline_ns: int) -> None:
+        """Do what was chosen for a message that the core has refused with *rc*, or raise the exception for that."""
+        if rc == _TOO_LONG and self._long is not None:
+            rc = self._long.send(memoryview(data).cast("B"), deadline_ns)
+        if rc:
+            raise self._sending_failure(rc, memoryview(data).nbytes)
 
     def _wait_for_room(self, rc: int, length: int, deadline_ns: int) -> None:
         """Wait until *length* bytes may fit; *rc* is why a send failed, and must be -EAGAIN for that."""

@@ -12,9 +12,9 @@ how to end the claim, with two callables:
 Of the two one is called, once, by any thread, and never in a forked child. Where ``close`` of the handle comes, it
 calls `Claims.end` first. Nothing else is asked of a ring.
 
-A ring for which that is too slow makes the record of the claim before the claim, ``[*NEW, abort]``, and has the core's
-lane append the offset as soon as there is one: so no exception can come between the two. It passes the record to
-`Claims.reserved` or `Claims.lent`; if anything is raised before these return, it calls `undo_record`.
+Where a lane has the calls for messages in place, `Claims.reserve` and `Claims.lend` do all that. They make the record
+of the claim before the claim, ``[*NEW, abort]``, and have the lane append the offset as soon as there is one: so no
+exception can come between the two.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ipckit.ring._inplace import Record
+    from ipckit.ring._inplace_lane import Receiving, Sending
 
 _all: weakref.WeakSet[Claims] = weakref.WeakSet()
 
@@ -98,6 +99,26 @@ class Claims:
         self.open[record[ENDED]] = record
         claim._record = record
         return claim
+
+    def reserve(self, lane: Sending, n: int, deadline_ns: int) -> Reservation | int:
+        """Reserve room for *n* bytes by a lane, waiting for it; or what the lane says, which is not 0."""
+        record = [*NEW, lane.abort]
+        try:
+            rc = lane.reserve(n, deadline_ns, record)
+            return rc or self.reserved(record, n, lane.commit)
+        except BaseException:
+            undo_record(record)
+            raise
+
+    def lend(self, lane: Receiving, deadline_ns: int) -> Loan | int:
+        """Lend the next message by a lane, waiting for one; or what the lane says, which is less than 0."""
+        record = [*NEW, lane.put_back]
+        try:
+            length = lane.lend(deadline_ns, record)
+            return length if length < 0 else self.lent(record, length, lane.release)
+        except BaseException:
+            undo_record(record)
+            raise
 
     def end(self, action: str = "close") -> None:
         """Undo all claims, before the handle gives up its part in the ring.

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from ipckit._compiled import memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit.ring._inplace_lane import AGAIN, CffiInPlace, InPlace
 
 # Copying this many bytes takes longer than to hand the GIL over and get it back. native/lane has the same number.
 RELEASE_GIL_ABOVE = 65536
 _EAGAIN = -errno.EAGAIN
-AGAIN = (0, _EAGAIN, -errno.EINTR)  # after a wait: it is worth a try, a slice is over, a signal handler ran
 # For one call of the core, and for one batch; native/lane has the same numbers, and says why.
 _BATCH = 64  # messages
 _BATCH_BYTES = 262144
@@ -45,32 +45,17 @@ class Lane(Protocol):
         """Remove and return 1 to *n* messages, or -errno."""
 
 
-class InPlaceLane(Lane, Protocol):
-    """What an SpscRing asks of its lane besides, for messages written and read where they lie."""
-
-    def reserve(self, n: int, deadline_ns: int, claim: list[Any], /) -> int:
-        """Make room for *n* bytes, waiting for it, and append to *claim* where it is in the data; 0, or -errno."""
-
-    def commit(self, length: int, /) -> int:
-        """Send so much of the room; 0, or -errno."""
-
-    def abort(self) -> object:
-        """Give the room back."""
-
-    def lend(self, deadline_ns: int, claim: list[Any], /) -> int:
-        """Lend the oldest message, waiting for one, and append to *claim* where it is; its length, or -errno."""
-
-    def release(self) -> object:
-        """Remove the message that is lent."""
-
-    def put_back(self) -> object:
-        """End the loan, and keep the message."""
+class InPlaceLane(Lane, InPlace, Protocol):
+    """What it asks for besides where it has messages in place."""
 
 
-class CffiLane:
+class CffiLane(CffiInPlace):
     """The lane for an installation without the extension: several times slower, and otherwise the same."""
 
     __slots__ = ("_data", "_ring")
+
+    _STRUCT = "struct ipk_spsc_part *"
+    _TAKEN = "offset"
 
     def __init__(self, ring: Any, capacity: int) -> None:
         self._ring = ring  # keeps the memory mapped as long as a call is inside
@@ -100,18 +85,6 @@ class CffiLane:
         batch = self.try_receive_many(1)
         return batch if isinstance(batch, int) else batch[0]
 
-    def reserve(self, n: int, deadline_ns: int, claim: list[Any], /) -> int:
-        given = ffi.new("struct ipk_spsc_part *")
-        try:
-            while (rc := quick.ipk_spsc_try_reserve(self._ring, n, given)) == _EAGAIN:
-                rc = lib.ipk_spsc_wait_room(self._ring, n, deadline_ns)
-                if rc not in AGAIN:
-                    break
-        finally:  # a signal handler may raise between any two calls: `given` tells whether the core gave us anything
-            if given.offset:
-                claim.append(given.offset)
-        return rc
-
     def commit(self, length: int, /) -> int:
         rc: int = quick.ipk_spsc_commit(self._ring, length)
         return rc
@@ -119,26 +92,30 @@ class CffiLane:
     def abort(self) -> None:
         quick.ipk_spsc_abort(self._ring)
 
-    def lend(self, deadline_ns: int, claim: list[Any], /) -> int:
-        lent = ffi.new("struct ipk_spsc_part *")
-        try:
-            while (rc := quick.ipk_spsc_try_receive_part(self._ring, lent)) == _EAGAIN:
-                rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
-                if rc not in AGAIN:
-                    break
-        finally:
-            if lent.offset:
-                if lent.flags:
-                    quick.ipk_spsc_return_loan(self._ring)
-                else:
-                    claim.append(lent.offset)
-        return rc or (-errno.EOVERFLOW if lent.flags else lent.length)
-
     def release(self) -> None:
         quick.ipk_spsc_release(self._ring)
 
     def put_back(self) -> None:
         quick.ipk_spsc_return_loan(self._ring)
+
+    def _is_elsewhere(self, lent: Any) -> bool:
+        return bool(lent.flags)
+
+    def _try_reserve(self, n: int, given: Any) -> int:
+        rc: int = quick.ipk_spsc_try_reserve(self._ring, n, given)
+        return rc
+
+    def _wait_room(self, n: int, deadline_ns: int) -> int:
+        rc: int = lib.ipk_spsc_wait_room(self._ring, n, deadline_ns)
+        return rc
+
+    def _try_lend(self, lent: Any) -> int:
+        rc: int = quick.ipk_spsc_try_receive_part(self._ring, lent)
+        return rc
+
+    def _wait_message(self, deadline_ns: int) -> int:
+        rc: int = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
+        return rc
 
     def try_send_many(self, messages: list[bytes], first: int, /) -> int:
         batch = messages[first : first + _BATCH]

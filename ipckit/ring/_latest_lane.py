@@ -12,14 +12,15 @@ from typing import Any, Protocol
 from ipckit._compiled import memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN, Sending
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 
 _EAGAIN = -errno.EAGAIN
 ESTALE = -errno.ESTALE
 _EMSGSIZE = -errno.EMSGSIZE
 
 
-class Lane(Protocol):
+class Lane(Sending, Protocol):
     """What `Latest` asks of its lane."""
 
     def send(self, value: bytes, /) -> int:
@@ -56,6 +57,20 @@ class CffiLane:
 
     def read(self, deadline_ns: int, /) -> bytes | int:
         return self._take_by(0, deadline_ns)
+
+    def reserve(self, n: int, _deadline_ns: int, claim: list[Any], /) -> int:
+        offset: int = quick.ipk_latest_reserve(self._latest, n)
+        if offset < 0:
+            return offset
+        claim.append(offset)
+        return 0
+
+    def commit(self, length: int, /) -> int:
+        rc: int = quick.ipk_latest_commit(self._latest, length)
+        return rc
+
+    def abort(self) -> None:
+        quick.ipk_latest_abort(self._latest)
 
     def _take(self, newer: int) -> bytes | int:
         value = ffi.new("struct ipk_latest_value *")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import segment_path
 from ipckit.errors import ClosedError, IPCError, LayoutError, StalledError, check, syscall_error
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
 from ipckit.ring._errors import receiving_failure, sending_failure, too_large
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
-from ipckit.ring._mpmc_lane import lane_of
+from ipckit.ring._mpmc_lane import claims_of, lane_of
 from ipckit.ring._mpmc_oversize import LongMessages
-from ipckit.ring._spill import ANONYMOUS, SpillFiles, check_room_for_files
+from ipckit.ring._spill import SpillFiles, check_room_for_files
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -91,7 +89,9 @@ def options_of(
 class MpmcHandle(RingHandle):
     """A handle of a ring, as `MpmcRing` describes it."""
 
-    __slots__ = ("_capacity", "_lane", "_long")
+    __slots__ = ("_capacity", "_lane", "_long", "_new_claim")
+
+    _long: LongMessages | None
 
     _WHAT = "ring for many"
     _CORE = _CORE
@@ -101,9 +101,12 @@ class MpmcHandle(RingHandle):
         chosen = ffi.new("struct ipk_mpmc_options *")
         quick.ipk_mpmc_chosen(ring, chosen)
         self._lane = lane_of(ring)
+        self._new_claim = claims_of(ring, self._lane)
         self._capacity: int = chosen.capacity
         self._claims = Claims(ring, quick.ipk_mpmc_data(ring), 2 * self._capacity)
-        self._long = _long_messages_of(ring, name) if chosen.oversize == lib.IPK_MPMC_FILES else None
+        self._long = None
+        if chosen.oversize == lib.IPK_MPMC_FILES:
+            self._long = LongMessages(ring, SpillFiles.beside(quick.ipk_mpmc_fd(ring), name))
 
     @classmethod
     def create(
@@ -246,22 +249,13 @@ class MpmcHandle(RingHandle):
 
     def _release(self) -> None:
         ring, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
+        self._new_claim = claims_of(_CORE.closed, self._lane)
         lib.ipk_mpmc_close(ring)  # wakes the waiters among our threads, and may wait for a lock
         if self._long is not None:
             self._long.sweep_all()
         self._long = None
         # Unmapped when the last reference goes: that is here, or in another thread's call.
         self._claims = NO_CLAIMS
-
-
-def _long_messages_of(ring: Any, name: str) -> LongMessages:
-    fd = quick.ipk_mpmc_fd(ring)
-    info = ffi.new("struct ipk_segment_info *")
-    check(quick.ipk_segment_inspect(fd, info), "ipk_segment_inspect", name or fd)
-    path = segment_path(name) if name else None  # of a named one that came as a descriptor: it is looked for
-    if not path and os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
-        path = ANONYMOUS
-    return LongMessages(ring, SpillFiles(path, fd, info.id[0]))
 
 
 def _stalled(pid: int, verb: str, name: str) -> StalledError:

@@ -7,12 +7,19 @@ claim of another process has held up all the time returns ``-(pid << 16 | ETIMED
 from __future__ import annotations
 
 import errno
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ipckit._compiled import memory_lane
+from ipckit._compiled import address_of, memory_lane
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN, CffiInPlace
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipckit.ring._inplace_lane import InPlace
 
 _BATCH = 64  # messages for one call of the core; native/lane has the same number
 _EAGAIN = -errno.EAGAIN
@@ -129,6 +136,52 @@ class CffiMpmcLane:
         return message
 
 
+class CffiMpmcClaim(CffiInPlace):
+    """One claim, of which a ring may have any number: its messages in place, where there is no extension."""
+
+    __slots__ = ("_claim", "_ring")
+
+    _STRUCT = "struct ipk_mpmc_claim *"
+    _TAKEN = "member"
+
+    def __init__(self, ring: Any) -> None:
+        self._ring = ring
+        self._claim = ffi.new(self._STRUCT)
+
+    def commit(self, length: int, /) -> int:
+        rc: int = quick.ipk_mpmc_commit(self._ring, self._claim, length, 0)
+        return rc
+
+    def abort(self) -> None:
+        quick.ipk_mpmc_abort(self._ring, self._claim)
+
+    def release(self) -> None:
+        quick.ipk_mpmc_release(self._ring, self._claim, 1)
+
+    def put_back(self) -> None:
+        quick.ipk_mpmc_return_loan(self._ring, self._claim, 1)
+
+    def _new(self) -> Any:
+        return self._claim
+
+    def _is_elsewhere(self, lent: Any) -> bool:
+        return bool(lent.tag)
+
+    def _try_reserve(self, n: int, given: Any) -> int:
+        rc: int = quick.ipk_mpmc_try_reserve(self._ring, n, given)
+        return rc
+
+    def _wait_room(self, n: int, deadline_ns: int) -> int:
+        return wait_room(self._ring, n, deadline_ns)
+
+    def _try_lend(self, lent: Any) -> int:
+        rc: int = quick.ipk_mpmc_try_receive(self._ring, lent, 1)
+        return min(rc, 0)
+
+    def _wait_message(self, deadline_ns: int) -> int:
+        return wait_message(self._ring, deadline_ns)
+
+
 def wait_room(ring: Any, length: int, deadline_ns: int) -> int:
     """Wait until *length* bytes may fit; what the core says, and a process that holds it up as methods here do."""
     stalled = ffi.new("uint32_t *")
@@ -146,3 +199,12 @@ def wait_message(ring: Any, deadline_ns: int) -> int:
 def lane_of(ring: Any) -> MpmcLane:
     """The fastest lane of this installation for the ring at that pointer."""
     return memory_lane("MpmcLane", ring) or CffiMpmcLane(ring)
+
+
+def claims_of(ring: Any, lane: MpmcLane) -> Callable[[], InPlace]:
+    """What makes claims of the ring at that pointer, in the language of the lane."""
+    if isinstance(lane, CffiMpmcLane):
+        return partial(CffiMpmcClaim, ring)
+    from ipckit._lane import MpmcClaim
+
+    return partial(MpmcClaim, ring, address_of(ring))

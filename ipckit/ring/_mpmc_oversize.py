@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 from typing import TYPE_CHECKING, Any
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit.errors import LayoutError, NotFoundError
-from ipckit.ring._lane import AGAIN
+from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._mpmc_lane import wait_room
-from ipckit.ring._spill import Spilled
+from ipckit.ring._spill import RECORD_SIZE, announce, announced
 
 if TYPE_CHECKING:
-    from ipckit.ring._spill import SpillFiles
+    from ipckit.ring._spill import Spilled, SpillFiles
 
-_RECORD = struct.Struct("=QQQ")  # a file's position and nonce, and the bytes of the message
 _POSITION = (1 << 32) - 1
 _EAGAIN = -errno.EAGAIN
 _ROLES = (lib.IPK_ROSTER_PRODUCER, lib.IPK_ROSTER_CONSUMER)
@@ -48,14 +46,14 @@ class LongMessages:
         key = None
         try:
             rc: int
-            while rc := quick.ipk_mpmc_try_reserve(ring, _RECORD.size, claim):
+            while rc := quick.ipk_mpmc_try_reserve(ring, RECORD_SIZE, claim):
                 if rc == _EAGAIN:
-                    rc = wait_room(ring, _RECORD.size, deadline_ns)
+                    rc = wait_room(ring, RECORD_SIZE, deadline_ns)
                 if rc not in AGAIN:
                     return rc
             key = files.write(data, claim.place & _POSITION)
-            ffi.memmove(self._data + claim.offset, _RECORD.pack(*key, len(data)), _RECORD.size)
-            rc = quick.ipk_mpmc_commit(ring, claim, _RECORD.size, 1)
+            ffi.memmove(self._data + claim.offset, announce(key, len(data)), RECORD_SIZE)
+            rc = quick.ipk_mpmc_commit(ring, claim, RECORD_SIZE, 1)
         except BaseException:
             # In vain if it was committed, and the exception came then.
             if claim.member and quick.ipk_mpmc_abort(ring, claim) == 0 and key is not None:
@@ -94,11 +92,7 @@ class LongMessages:
         content: bytes = ffi.unpack(self._data + loan.offset, loan.length)
         if not loan.tag:
             return content, None
-        try:
-            position, nonce, size = _RECORD.unpack(content)
-        except struct.error:
-            raise LayoutError("the content of the ring is corrupt: a record tells of no file") from None
-        key = Spilled(position, nonce)
+        key, size = announced(content)
         try:
             return self._files.read(key, size), key
         except NotFoundError:

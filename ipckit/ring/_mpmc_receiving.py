@@ -11,7 +11,8 @@ from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import EndOfStreamError, TimeoutExpired
 from ipckit.ring._errors import buffer_too_small
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._mpmc_handle import MpmcHandle
 from ipckit.ring._mpmc_lane import wait_message
 
@@ -159,32 +160,32 @@ class MpmcReceiving(MpmcHandle):
             TimeoutExpired, StalledError, EndOfStreamError, PeerDiedError, LimitError, LayoutError: as `receive`.
         """
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        ring = self._ring
+        while isinstance(lent := self._claims.lend(self._new_claim(), deadline_ns), int):
+            if lent == _LONG:
+                lent = self._lend_long()
+                if not isinstance(lent, int):
+                    break
+            if lent not in AGAIN:
+                raise self._failure(lent, receiving=True)
+        return lent
+
+    def _lend_long(self) -> Loan | int:
+        """The loan of a message that lies in a file: of a copy. It is the oldest, which another one may have by now."""
+        ring, messages = self._ring, self._long_messages()
         loan = ffi.new("struct ipk_mpmc_claim *")
         try:
-            while (rc := quick.ipk_mpmc_try_receive(ring, loan, 1)) != 1:
-                if rc == _EAGAIN:
-                    rc = wait_message(ring, deadline_ns)
-                if rc not in AGAIN:
-                    raise self._failure(rc, receiving=True)
-            if loan.tag:
-                return self._lend_long(loan)
-            return self._claims.loan(
-                loan.offset, loan.length, partial(_received, ring, loan), partial(_put_back, ring, loan)
-            )
+            rc: int = quick.ipk_mpmc_try_receive(ring, loan, 1)
+            if rc < 0:
+                return rc
+            message, key = messages.read(loan)
+            if message is None:
+                message = b""
+            release = partial(_received_long, ring, loan, messages, key)
+            return self._claims.loan(0, len(message), release, partial(_put_back, ring, loan), memory=message)
         except BaseException:
             if loan.member:
                 _put_back(ring, loan)
             raise
-
-    def _lend_long(self, loan: Any) -> Loan:
-        """The loan of a message that lies in a file: of a copy."""
-        ring, messages = self._ring, self._long_messages()
-        message, key = messages.read(loan)
-        if message is None:
-            message = b""
-        release = partial(_received_long, ring, loan, messages, key)
-        return self._claims.loan(0, len(message), release, partial(_put_back, ring, loan), memory=message)
 
     def __iter__(self) -> Iterator[bytes]:
         """Receive until the end of the stream."""
@@ -211,10 +212,6 @@ class MpmcReceiving(MpmcHandle):
             if loan.member:
                 _put_back(ring, loan)
         return loan.length if rc == 1 else rc
-
-
-def _received(ring: Any, loan: Any) -> None:
-    quick.ipk_mpmc_release(ring, loan, 1)
 
 
 def _received_long(ring: Any, loan: Any, messages: LongMessages, key: Spilled | None) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipckit._arguments import check_int
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
-from ipckit.errors import ClosedError, IPCError, SyscallError
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.errors import IPCError, SyscallError
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._mpmc_handle import MpmcHandle
 from ipckit.ring._mpmc_lane import wait_room
 
@@ -134,23 +134,12 @@ class MpmcSending(MpmcHandle):
         """
         check_int(n, "n", 0, NEVER_NS, "bytes")
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        ring = self._ring
-        claim = ffi.new("struct ipk_mpmc_claim *")
-        try:
-            while rc := quick.ipk_mpmc_try_reserve(ring, n, claim):
-                if rc == _EAGAIN:
-                    rc = wait_room(ring, n, deadline_ns)
-                if rc == _DROPPED:
-                    return self._claims.reservation(0, n, _forget, _nothing, memory=bytearray(n))
-                if rc not in AGAIN:
-                    raise self._failure(rc, n)
-            return self._claims.reservation(
-                claim.offset, n, partial(_commit, ring, claim), partial(_abort, ring, claim)
-            )
-        except BaseException:
-            if claim.member:
-                _abort(ring, claim)
-            raise
+        made = self._claims.reserve(self._new_claim(), n, deadline_ns)
+        if made == _DROPPED:
+            return self._claims.reservation(0, n, _forget, _nothing, memory=bytearray(n))
+        if isinstance(made, int):
+            raise self._failure(made, n)
+        return made
 
     def _send_apart(self, data: bytes, timeout: float | None) -> None:
         """Send a message through a file, whatever its length; as `send`."""
@@ -178,15 +167,6 @@ class MpmcSending(MpmcHandle):
 
 
 _NOT_NOW = {errno.EAGAIN, errno.ETIMEDOUT, errno.EPIPE, errno.EOWNERDEAD}
-
-
-def _commit(ring: Any, claim: Any, length: int) -> None:
-    if quick.ipk_mpmc_commit(ring, claim, length, 0):
-        raise ClosedError("the reservation is gone: others took this process for dead, or it was forked since")
-
-
-def _abort(ring: Any, claim: Any) -> None:
-    quick.ipk_mpmc_abort(ring, claim)
 
 
 def _forget(_length: int) -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipckit._names import NAME_MAX
+from ipckit._native import ffi
+from ipckit._native_quick import lib as quick
 from ipckit._segment import segment_path
 from ipckit._shmfile import DIRECTORY, publish
-from ipckit.errors import LayoutError, syscall_error
+from ipckit.errors import LayoutError, check, syscall_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_RECORD = struct.Struct("=QQQ")
+RECORD_SIZE = _RECORD.size
+"""Bytes of what a ring holds of a message in a file."""
 
 _SUFFIX = len(".") + 3 * 16
 ANONYMOUS = f"{DIRECTORY}/ipckit.queue"
@@ -27,12 +34,30 @@ class Spilled(NamedTuple):
     nonce: int
 
 
+def announce(key: Spilled, size: int) -> bytes:
+    """What a ring is to hold of a message of *size* bytes in that file."""
+    return _RECORD.pack(*key, size)
+
+
+def announced(content: bytes) -> tuple[Spilled, int]:
+    """The file that a record tells of, and the bytes in it.
+
+    Raises:
+        LayoutError: it tells of none.
+    """
+    try:
+        position, nonce, size = _RECORD.unpack(content)
+    except struct.error:
+        raise LayoutError("the content of the ring is corrupt: a record tells of no file") from None
+    return Spilled(position, nonce), size
+
+
 class SpillFiles:
     """The files of one ring: ``<file of the ring>.<id><position><nonce>``, digits hexadecimal.
 
-    A file is complete when it has its name. Who sends makes it, before what tells of it goes into the ring; who
-    receives removes it, after that has left the ring. So a file without a place in the ring is one whose maker, or
-    receiver, died between the two: `sweep`.
+    A file is complete when it has its name. Who sends makes it, before what tells of it goes into the ring. It is
+    removed when that has left the ring: by who received it, or where all receive it, by who sends next. So a file
+    without a place in the ring is one whose maker, or receiver, died between the two: `sweep`.
     """
 
     __slots__ = ("_id", "_mode", "_path")
@@ -49,6 +74,16 @@ class SpillFiles:
         self._path = path or _path_of(fd)
         self._mode = stat.S_IMODE(os.fstat(fd).st_mode)
         self._id = f"{identity:016x}"
+
+    @classmethod
+    def beside(cls, fd: int, name: str) -> SpillFiles:
+        """Those of the ring behind *fd*, which has that name in its handle; "": none, or it came as a descriptor."""
+        info = ffi.new("struct ipk_segment_info *")
+        check(quick.ipk_segment_inspect(fd, info), "ipk_segment_inspect", name or fd)
+        path = segment_path(name) if name else None
+        if not path and os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
+            path = ANONYMOUS
+        return cls(path, fd, info.id[0])
 
     @staticmethod
     def longest_name() -> int:
@@ -110,7 +145,10 @@ class SpillFiles:
             except ValueError:
                 continue
             if stale(key):
-                self.remove(key)
+                try:
+                    self.remove(key)
+                except PermissionError:  # in a directory with the sticky bit, another user's file
+                    continue
 
     def _file(self, key: Spilled) -> str:
         return f"{self._path}.{self._id}{key.position:016x}{key.nonce:016x}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import segment_path
 from ipckit.errors import ClosedError, IPCError, check
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
@@ -43,7 +42,7 @@ class SpscHandle(RingHandle):
     def __init__(self, ring: Any, name: str, *, unlink_on_close: bool = False) -> None:
         stat = ffi.new("struct ipk_spsc_stat *")
         check(quick.ipk_spsc_stat(ring, stat), "ipk_spsc_stat", name)
-        files = _files_of(ring, name) if stat.options & lib.IPK_SPSC_FILES else None
+        files = SpillFiles.beside(quick.ipk_spsc_fd(ring), name) if stat.options & lib.IPK_SPSC_FILES else None
         super().__init__(ring, name, unlink_on_close=unlink_on_close)
         self._lane: InPlaceLane = lane_of(ring)
         self._capacity: int = stat.capacity
@@ -175,10 +174,3 @@ class SpscHandle(RingHandle):
             sweep_all(ring, self._files)
         # Unmapped when the last reference goes: that is here, or in the other thread's call.
         self._claims, self._outgoing, self._incoming = NO_CLAIMS, None, None
-
-
-def _files_of(ring: Any, name: str) -> SpillFiles:
-    fd = quick.ipk_spsc_fd(ring)
-    info = ffi.new("struct ipk_segment_info *")
-    check(quick.ipk_segment_inspect(fd, info), "ipk_segment_inspect", name or fd)
-    return SpillFiles(segment_path(name) if name else None, fd, info.id[0])

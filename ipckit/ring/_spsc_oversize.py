@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 from typing import TYPE_CHECKING, Any
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit.errors import LayoutError, NotFoundError
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
-from ipckit.ring._spill import Spilled, SpillFiles
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
+from ipckit.ring._parts import Assembly, part_size, parts_of
+from ipckit.ring._spill import RECORD_SIZE, Spilled, SpillFiles, announce, announced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ipckit.ring._lane import InPlaceLane
 
-_TOTAL = struct.Struct("=Q")  # a first part begins with the length of the message, in bytes
-_FILE = struct.Struct("=QQQ")  # a file's position and nonce, and the length of the message
-_LONGEST = 1 << 47  # bytes; more than that fits into no address space
-_LONGEST_PART = 1 << 18  # bytes; copied out with the GIL held
 _EAGAIN = -errno.EAGAIN
 
 
@@ -36,7 +33,7 @@ class Outgoing:
     def __init__(self, ring: Any, capacity: int, files: SpillFiles | None) -> None:
         self._ring = ring
         self._files = files
-        self._part = min(capacity // 4 - 64, _LONGEST_PART)  # so that the two sides copy at the same time
+        self._part = part_size(capacity)
 
     @property
     def in_parts(self) -> bool:
@@ -52,17 +49,13 @@ class Outgoing:
         return self._send_parts(data, deadline_ns) if self._files is None else self._send_file(data, deadline_ns)
 
     def _send_parts(self, data: memoryview, deadline_ns: int) -> int:
-        size = len(data)
-        first = min(self._part, size)
-        beginning = _TOTAL.pack(size) + data[:first]
-        rc = self._send_part(ffi.from_buffer(beginning), first, lib.IPK_SPSC_MORE, deadline_ns)
-        done = first
-        while not rc and done < size:
-            length = min(self._part, size - done)
-            flags = lib.IPK_SPSC_REST | (lib.IPK_SPSC_MORE if done + length < size else 0)
-            with ffi.from_buffer(data[done : done + length]) as part:
-                rc = self._send_part(part, length, flags, deadline_ns)
-            done += length
+        rc = 0
+        for part in parts_of(data, self._part):
+            flags = (0 if part.first else lib.IPK_SPSC_REST) | (lib.IPK_SPSC_MORE if part.more else 0)
+            with ffi.from_buffer(part.content) as content:
+                rc = self._send_part(content, part.size, flags, deadline_ns)
+            if rc:
+                break
         return rc
 
     def _send_part(self, part: Any, message_bytes: int, flags: int, deadline_ns: int) -> int:
@@ -78,8 +71,8 @@ class Outgoing:
     def _send_file(self, data: memoryview, deadline_ns: int) -> int:
         assert self._files is not None
         given = ffi.new("struct ipk_spsc_part *")
-        while (rc := quick.ipk_spsc_try_reserve(self._ring, _FILE.size, given)) == _EAGAIN:
-            rc = lib.ipk_spsc_wait_room(self._ring, _FILE.size, deadline_ns)
+        while (rc := quick.ipk_spsc_try_reserve(self._ring, RECORD_SIZE, given)) == _EAGAIN:
+            rc = lib.ipk_spsc_wait_room(self._ring, RECORD_SIZE, deadline_ns)
             if rc not in AGAIN:
                 break
         if rc:
@@ -87,7 +80,7 @@ class Outgoing:
         key = None
         try:
             key = self._files.write(data, position_of(self._ring, "tail"))
-            record = _FILE.pack(*key, len(data))
+            record = announce(key, len(data))
             ffi.memmove(ffi.cast("char *", quick.ipk_spsc_data(self._ring)) + given.offset, record, len(record))
             rc = quick.ipk_spsc_commit_part(self._ring, len(record), lib.IPK_SPSC_FILE, len(data))
         except BaseException:
@@ -103,20 +96,18 @@ class Outgoing:
 class Incoming:
     """The receiving side of one handle; one call at a time, as the core sees to."""
 
-    __slots__ = ("_files", "_filled", "_key", "_last", "_parts", "_ring")
+    __slots__ = ("_assembly", "_files", "_key", "_ring")
 
     def __init__(self, ring: Any, files: SpillFiles | None) -> None:
         self._ring = ring
         self._files = files
-        self._parts: bytearray | None = None  # a message of which the beginning is here
-        self._filled = 0
-        self._last = 0  # bytes of its last part, which is on loan
+        self._assembly = Assembly()
         self._key: Spilled | None = None
 
     @property
     def begun(self) -> bool:
         """Whether the beginning of a message is here, and not in the ring."""
-        return self._parts is not None
+        return self._assembly.begun
 
     def take(self, deadline_ns: int) -> bytes | bytearray | int:
         """The oldest message, whatever it comes in, or ``-errno``; it stays in the ring until `finish` or `undo`.
@@ -148,29 +139,26 @@ class Incoming:
     def finish(self) -> None:
         """The message that `take` returned is received."""
         key, self._key = self._key, None
-        self._parts = None
+        self._assembly.forget()
         quick.ipk_spsc_release(self._ring)
         if key is not None and self._files is not None:
             self._files.remove(key)
 
     def undo(self) -> None:
         """The message that `take` returned stays in the ring; `take` returns it again."""
-        self._filled -= self._last
-        self._last = 0
         self._key = None
         quick.ipk_spsc_return_loan(self._ring)
 
     def forget(self) -> None:
         """Nobody will send the rest of the message whose beginning is here."""
-        if self._parts is not None:
-            self._parts = None
+        if self._assembly.begun:
+            self._assembly.forget()
             quick.ipk_spsc_forget(self._ring)
 
     def _look_at(self, lent: Any) -> bytes | bytearray | None:
         """The message that the record on loan makes complete; None where there is none yet, and the loan has ended."""
         flags: int = lent.flags
-        self._last = 0
-        if self._parts is not None and not flags & lib.IPK_SPSC_REST:
+        if self._assembly.begun and not flags & lib.IPK_SPSC_REST and not self._assembly.goes_on_at(self._place()):
             quick.ipk_spsc_return_loan(self._ring)
             self.forget()  # its sender gave up or died, and this is another message
             return None
@@ -179,7 +167,7 @@ class Incoming:
             return bytes(ffi.buffer(record, lent.length))
         if flags == lib.IPK_SPSC_FILE:
             return self._look_into_file(ffi.buffer(record, lent.length)[:])
-        if self._parts is None and flags & lib.IPK_SPSC_REST:
+        if not self._assembly.begun and flags & lib.IPK_SPSC_REST:
             quick.ipk_spsc_skip_part(self._ring)  # whoever had the beginning is gone
             return None
         return self._add(record, lent.length, flags)
@@ -187,31 +175,28 @@ class Incoming:
     def _add(self, record: Any, length: int, flags: int) -> bytearray | None:
         """Add a part to the message that is here, or begin one."""
         more = bool(flags & lib.IPK_SPSC_MORE)
-        if not flags & lib.IPK_SPSC_REST:
-            total = _TOTAL.unpack(ffi.buffer(record, _TOTAL.size))[0] if length >= _TOTAL.size else 0
-            if not total <= _LONGEST:
-                raise self._refuse(more=more)
-            self._parts, self._filled = bytearray(total), 0
-            record, length = record + _TOTAL.size, length - _TOTAL.size
-        assert self._parts is not None
-        filled = self._filled + length
-        if length < 0 or filled > len(self._parts) or (filled < len(self._parts)) != more or flags & lib.IPK_SPSC_FILE:
-            raise self._refuse(more=more)
-        with ffi.from_buffer(self._parts) as whole:
-            ffi.memmove(whole + self._filled, record, length)
-        self._filled = filled
-        if more:
+        try:
+            if flags & lib.IPK_SPSC_FILE:
+                raise LayoutError("a record is both a part of a message and in a file")
+            message = self._assembly.add(
+                self._place(), -1, record, length, first=not flags & lib.IPK_SPSC_REST, more=more
+            )
+        except LayoutError:
+            self._refuse(more=more)
+            raise
+        if message is None:
             quick.ipk_spsc_release(self._ring)
-            return None
-        self._last = length
-        return self._parts
+        return message
+
+    def _place(self) -> int:
+        """Where in the stream the record is that is on loan."""
+        return position_of(self._ring, "head")
 
     def _look_into_file(self, record: bytes) -> bytes | None:
-        if len(record) != _FILE.size or self._files is None:
-            raise self._refuse()
-        position, nonce, size = _FILE.unpack(record)
-        key = Spilled(position, nonce)
         try:
+            if self._files is None:
+                raise LayoutError("the content of the ring is corrupt: it has no files, and tells of one")
+            key, size = announced(record)
             message = self._files.read(key, size)
         except NotFoundError:
             quick.ipk_spsc_skip_part(self._ring)  # somebody has cleaned up
@@ -222,13 +207,12 @@ class Incoming:
         self._key = key
         return message
 
-    def _refuse(self, *, more: bool = False) -> LayoutError:
+    def _refuse(self, *, more: bool = False) -> None:
         """Let go of garbage, which would be in the way for ever; it counts as one lost message."""
-        self._parts = None
+        self._assembly.forget()
         quick.ipk_spsc_skip_part(self._ring)
         if more:
             quick.ipk_spsc_forget(self._ring)
-        return LayoutError("the parts of a message do not make one")
 
 
 class Roundabout:

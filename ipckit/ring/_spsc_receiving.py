@@ -13,7 +13,8 @@ from ipckit.errors import EndOfStreamError, TimeoutExpired
 from ipckit.ring._claims import undo_record
 from ipckit.ring._errors import buffer_too_small
 from ipckit.ring._inplace import NEW
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._spsc_handle import SpscHandle
 from ipckit.ring._spsc_oversize import Incoming, Roundabout
 

@@ -12,7 +12,8 @@ from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import SyscallError
 from ipckit.ring._claims import undo_record
 from ipckit.ring._inplace import NEW
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._spsc_handle import SpscHandle
 
 if TYPE_CHECKING:

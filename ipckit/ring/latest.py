@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ipckit._arguments import check_int
@@ -23,7 +22,8 @@ from ipckit.errors import (
 from ipckit.ring._claims import Claims
 from ipckit.ring._errors import buffer_too_small, receiving_failure, sending_failure
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle
-from ipckit.ring._lane import AGAIN, RELEASE_GIL_ABOVE
+from ipckit.ring._inplace_lane import AGAIN
+from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._latest_lane import ESTALE, lane_of, read_into, wait
 
 if TYPE_CHECKING:
@@ -200,16 +200,10 @@ class Latest(RingHandle):
         if n > self._max_size:
             self._check_open()
             raise self._failure(-errno.EMSGSIZE, n, call="reserve")
-        latest = self._ring
-        offset = quick.ipk_latest_reserve(latest, n)
-        if offset < 0:
-            raise self._failure(offset, n)
-        give_up = partial(quick.ipk_latest_abort, latest)
-        try:
-            return self._claims.reservation(offset, n, partial(self._commit, latest), give_up)
-        except BaseException:
-            give_up()
-            raise
+        made = self._claims.reserve(self._lane, n, PASSED.at_ns)
+        if isinstance(made, int):
+            raise self._failure(made, n)
+        return made
 
     def peek(self) -> NoReturn:
         """Refuse: the writer waits for no reader, so nothing could keep a value in its place while it is looked at.
@@ -308,11 +302,6 @@ class Latest(RingHandle):
                 yield self.receive()
             except EndOfStreamError:
                 return
-
-    def _commit(self, latest: Any, length: int) -> None:
-        rc = quick.ipk_latest_commit(latest, length)
-        if rc:
-            raise self._failure(rc, length)
 
     def _snapshot(self) -> Any:
         stat = ffi.new("struct ipk_latest_stat *")

@@ -1,7 +1,7 @@
 /* The hot calls of a broadcast ring: the bytes object that comes out is built inside the call. A message is copied out by the
  * core in one step, for on a ring that overwrites it may be gone the next moment.
  */
-#include "lane.h"
+#include "inplace.h"
 
 #include <errno.h>
 
@@ -227,6 +227,61 @@ static PyObject *lane_try_receive_many(PyObject *self, PyObject *limit)
 	return PyLong_FromLongLong(received);
 }
 
+static int reserve(struct inplace_lane *lane, uint64_t length, uint64_t *offset)
+{
+	struct ipk_broadcast_claim claim = {0};
+	int rc = ipk_broadcast_try_reserve(lane->base.address, length, &claim);
+
+	*offset = claim.offset;
+	return rc;
+}
+
+static long long wait_room(struct inplace_lane *lane, uint64_t length, int64_t deadline_ns)
+{
+	return ipk_broadcast_wait_room(lane->base.address, length, deadline_ns);
+}
+
+static int commit(struct inplace_lane *lane, uint64_t length)
+{
+	return ipk_broadcast_commit(lane->base.address, length);
+}
+
+static int abort_reservation(struct inplace_lane *lane)
+{
+	return ipk_broadcast_abort(lane->base.address);
+}
+
+static int64_t lend(struct inplace_lane *lane, uint64_t *offset)
+{
+	struct ipk_broadcast_claim claim = {0};
+	int rc = ipk_broadcast_try_lend(lane->base.address, &claim);
+
+	*offset = claim.offset;
+	return rc == -EALREADY ? -EAGAIN : rc < 0 ? rc : (int64_t)claim.length;
+}
+
+static long long wait_message(struct inplace_lane *lane, int64_t deadline_ns)
+{
+	return ipk_broadcast_wait_message(lane->base.address, deadline_ns);
+}
+
+static int release(struct inplace_lane *lane)
+{
+	return ipk_broadcast_release(lane->base.address);
+}
+
+static int put_back(struct inplace_lane *lane)
+{
+	return ipk_broadcast_return_loan(lane->base.address);
+}
+
+static const struct inplace_kind in_place = {reserve, wait_room, commit, abort_reservation, lend, wait_message, release, put_back};
+
+static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	return inplace_new(type, args, kwargs, &in_place);
+}
+
 static PyMethodDef lane_methods[] = {
 	{"try_send", lane_try_send, METH_O, NULL},
 	{"send", (PyCFunction)(void (*)(void))lane_send, METH_FASTCALL, NULL},
@@ -234,17 +289,19 @@ static PyMethodDef lane_methods[] = {
 	{"try_receive", lane_try_receive, METH_NOARGS, NULL},
 	{"try_send_many", lane_try_send_many, METH_VARARGS, NULL},
 	{"try_receive_many", lane_try_receive_many, METH_O, NULL},
+	INPLACE_SENDING,
+	INPLACE_RECEIVING,
 	{NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"BroadcastLane(owner, address): the hot calls of the ring at that address, which owner keeps."},
-	{Py_tp_new, (void *)memory_lane_new},
+	{Py_tp_new, (void *)lane_new},
 	{Py_tp_dealloc, (void *)memory_lane_dealloc},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };
 
 PyType_Spec broadcast_lane_spec = {
-	"ipckit._lane.BroadcastLane", (int)sizeof(struct memory_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
+	"ipckit._lane.BroadcastLane", (int)sizeof(struct inplace_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
 };

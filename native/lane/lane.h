@@ -28,6 +28,7 @@ extern PyType_Spec barrier_lane_spec;
 extern PyType_Spec condition_lane_spec;
 extern PyType_Spec filelock_lane_spec;
 extern PyType_Spec latest_lane_spec;
+extern PyType_Spec mpmc_claim_spec;
 extern PyType_Spec mpmc_lane_spec;
 extern PyType_Spec mqueue_lane_spec;
 extern PyType_Spec mutex_lane_spec;
@@ -50,7 +51,6 @@ struct memory_lane {
 PyObject *memory_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 void memory_lane_dealloc(PyObject *self);
 
-/* The beginning of tp_new: 0, or -1 with an exception set. */
 /* One through which nobody gets anything by waiting any more, once it is closed. */
 struct closing_lane {
 	struct memory_lane base;
@@ -66,6 +66,7 @@ static inline int lane_is_closed(const struct closing_lane *lane)
 	return atomic_load_explicit(&lane->closed, memory_order_seq_cst);
 }
 
+/* The beginning of tp_new: 0, or -1 with an exception set. */
 int lane_refuse_keywords(PyObject *kwargs);
 
 /* A new object of the type, zeroed; NULL with an exception set. */
@@ -79,6 +80,12 @@ int lane_numbers(PyObject *const *args, Py_ssize_t count, long long *numbers, Py
 
 /* Whether a wait that returned rc is to be made again: 1, 0, or -1 with the exception of a signal handler set. */
 int lane_wait_again(int rc);
+
+/* What a wait is to return that was held up by that process, if it was by one: -(pid << 16 | ETIMEDOUT), or rc. */
+static inline long long lane_stalled(int rc, uint32_t pid)
+{
+	return rc == -ETIMEDOUT ? -((long long)pid << 16 | ETIMEDOUT) : rc;
+}
 
 /* A bytes object of what lies at data, which somebody keeps there: a long copy gives the GIL away. */
 PyObject *lane_bytes(const void *data, size_t length);

@@ -1,6 +1,6 @@
 /* The newest value, written or read in one call. The bytes object that comes out is what the core copies into: there is no
  * copy but the one that is then found whole. */
-#include "lane.h"
+#include "inplace.h"
 
 #include <errno.h>
 
@@ -108,22 +108,49 @@ static PyObject *lane_read(PyObject *self, PyObject *deadline)
 	return take_by(lane_address(self), 0, deadline);
 }
 
+static int reserve(struct inplace_lane *lane, uint64_t length, uint64_t *offset)
+{
+	int64_t reserved = ipk_latest_reserve(lane->base.address, length);
+
+	*offset = (uint64_t)reserved;
+	return reserved < 0 ? (int)reserved : 0;
+}
+
+static int commit(struct inplace_lane *lane, uint64_t length)
+{
+	return ipk_latest_commit(lane->base.address, length);
+}
+
+static int abort_reservation(struct inplace_lane *lane)
+{
+	return ipk_latest_abort(lane->base.address);
+}
+
+/* The writer waits for nobody, and nothing is lent. */
+static const struct inplace_kind in_place = {.reserve = reserve, .commit = commit, .abort = abort_reservation};
+
+static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	return inplace_new(type, args, kwargs, &in_place);
+}
+
 static PyMethodDef lane_methods[] = {
 	{"send", lane_send, METH_O, NULL},
 	{"receive", lane_receive, METH_O, NULL},
 	{"try_receive", lane_try_receive, METH_NOARGS, NULL},
 	{"read", lane_read, METH_O, NULL},
+	INPLACE_SENDING,
 	{NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"LatestLane(owner, address): the hot calls of the object at that address, which owner keeps."},
-	{Py_tp_new, (void *)memory_lane_new},
+	{Py_tp_new, (void *)lane_new},
 	{Py_tp_dealloc, (void *)memory_lane_dealloc},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };
 
 PyType_Spec latest_lane_spec = {
-	"ipckit._lane.LatestLane", (int)sizeof(struct memory_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
+	"ipckit._lane.LatestLane", (int)sizeof(struct inplace_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
 };

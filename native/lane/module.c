@@ -14,6 +14,7 @@ static const struct {
 	{"AtomicUInt64Lane", &atomic_uint64_lane_spec},
 	{"FileLockLane", &filelock_lane_spec},
 	{"LatestLane", &latest_lane_spec},
+	{"MpmcClaim", &mpmc_claim_spec},
 	{"MpmcLane", &mpmc_lane_spec},
 	{"MsgLane", &sysv_msg_lane_spec},
 	{"MutexLane", &mutex_lane_spec},
@@ -48,12 +49,12 @@ static PyModuleDef_Slot module_slots[] = {
 	{0, NULL},
 };
 
-static struct PyModuleDef lane_module = {
 static PyMethodDef module_methods[] = {
 	{"derived", lane_derived, METH_O, "derived(cls, /)\n--\n\nThat class with its commonest methods in C."},
 	{NULL, NULL, 0, NULL},
 };
 
+static struct PyModuleDef lane_module = {
 	PyModuleDef_HEAD_INIT, "ipckit._lane", "The calls that are made most, without cffi.", 0, module_methods, module_slots, NULL,
 	NULL, NULL,
 };

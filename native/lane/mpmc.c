@@ -45,9 +45,7 @@ static int wait_for(struct ipk_mpmc *ring, Py_ssize_t room, PyObject *deadline, 
 	got = room < 0 ? ipk_mpmc_wait_message(ring, deadline_ns, &stalled)
 		       : ipk_mpmc_wait_room(ring, (uint64_t)room, deadline_ns, &stalled);
 	Py_END_ALLOW_THREADS
-	*rc = got;
-	if (got == -ETIMEDOUT)
-		*rc = -((long long)stalled << 16 | ETIMEDOUT);
+	*rc = lane_stalled(got, stalled);
 	return lane_wait_again(got);
 }
 

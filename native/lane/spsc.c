@@ -2,7 +2,7 @@
  * bytes goes in for a tenth of that, and the bytes object that comes out is built inside the call, where no other thread
  * can come between.
  */
-#include "spsc_lane.h"
+#include "inplace.h"
 
 #include <errno.h>
 
@@ -86,7 +86,8 @@ static PyObject *lane_try_receive(PyObject *self, PyObject *Py_UNUSED(none))
 	return lent < 0 ? PyLong_FromLongLong(lent) : take_lent(ring, lent);
 }
 
-int64_t spsc_lend(struct ipk_spsc *ring, PyObject *deadline)
+/* ipk_spsc_try_receive, waiting until the deadline (an int, ns) for a message. -EINTR: an exception is set. */
+static int64_t lend_patiently(struct ipk_spsc *ring, PyObject *deadline)
 {
 	int64_t lent;
 
@@ -112,7 +113,7 @@ int64_t spsc_lend(struct ipk_spsc *ring, PyObject *deadline)
 static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 {
 	struct ipk_spsc *ring = lane_address(self);
-	int64_t lent = spsc_lend(ring, deadline);
+	int64_t lent = lend_patiently(ring, deadline);
 
 	if (lent == -EINTR)
 		return NULL;
@@ -195,6 +196,60 @@ static PyObject *lane_try_receive_many(PyObject *self, PyObject *number)
 	return PyErr_Occurred() ? NULL : PyLong_FromLongLong(lent);
 }
 
+static int reserve(struct inplace_lane *lane, uint64_t length, uint64_t *offset)
+{
+	struct ipk_spsc_part given = {0};
+	int rc = ipk_spsc_try_reserve(lane->base.address, length, &given);
+
+	*offset = given.offset;
+	return rc;
+}
+
+static long long wait_room(struct inplace_lane *lane, uint64_t length, int64_t deadline_ns)
+{
+	return ipk_spsc_wait_room(lane->base.address, length, deadline_ns);
+}
+
+static int commit(struct inplace_lane *lane, uint64_t length)
+{
+	return ipk_spsc_commit(lane->base.address, length);
+}
+
+static int abort_reservation(struct inplace_lane *lane)
+{
+	return ipk_spsc_abort(lane->base.address);
+}
+
+static int64_t lend(struct inplace_lane *lane, uint64_t *offset)
+{
+	int64_t lent = ipk_spsc_try_receive(lane->base.address);
+
+	*offset = (uint64_t)lent >> 32;
+	return lent < 0 ? lent : (int64_t)((uint64_t)lent & UINT32_MAX);
+}
+
+static long long wait_message(struct inplace_lane *lane, int64_t deadline_ns)
+{
+	return ipk_spsc_wait_message(lane->base.address, deadline_ns);
+}
+
+static int release(struct inplace_lane *lane)
+{
+	return ipk_spsc_release(lane->base.address);
+}
+
+static int put_back(struct inplace_lane *lane)
+{
+	return ipk_spsc_return_loan(lane->base.address);
+}
+
+static const struct inplace_kind in_place = {reserve, wait_room, commit, abort_reservation, lend, wait_message, release, put_back};
+
+static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	return inplace_new(type, args, kwargs, &in_place);
+}
+
 static PyMethodDef lane_methods[] = {
 	{"try_send", lane_try_send, METH_O, NULL},
 	{"send", (PyCFunction)(void (*)(void))lane_send, METH_FASTCALL, NULL},
@@ -202,23 +257,19 @@ static PyMethodDef lane_methods[] = {
 	{"try_receive", lane_try_receive, METH_NOARGS, NULL},
 	{"try_send_many", lane_try_send_many, METH_VARARGS, NULL},
 	{"try_receive_many", lane_try_receive_many, METH_O, NULL},
-	{"reserve", (PyCFunction)(void (*)(void))spsc_lane_reserve, METH_FASTCALL, NULL},
-	{"commit", spsc_lane_commit, METH_O, NULL},
-	{"abort", spsc_lane_abort, METH_NOARGS, NULL},
-	{"lend", (PyCFunction)(void (*)(void))spsc_lane_lend, METH_FASTCALL, NULL},
-	{"release", spsc_lane_release, METH_NOARGS, NULL},
-	{"put_back", spsc_lane_put_back, METH_NOARGS, NULL},
+	INPLACE_SENDING,
+	INPLACE_RECEIVING,
 	{NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot lane_slots[] = {
 	{Py_tp_doc, (void *)"SpscLane(owner, address): the hot calls of the ring at that address, which owner keeps."},
-	{Py_tp_new, (void *)memory_lane_new},
+	{Py_tp_new, (void *)lane_new},
 	{Py_tp_dealloc, (void *)memory_lane_dealloc},
 	{Py_tp_methods, lane_methods},
 	{0, NULL},
 };
 
 PyType_Spec spsc_lane_spec = {
-	"ipckit._lane.SpscLane", (int)sizeof(struct memory_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
+	"ipckit._lane.SpscLane", (int)sizeof(struct inplace_lane), 0, Py_TPFLAGS_DEFAULT, lane_slots,
 };

@@ -27,12 +27,18 @@ static uint64_t data_offset(uint32_t participants)
 	return (end + page - 1) / page * page;
 }
 
+static bool valid_policy(uint32_t policy)
+{
+	return policy <= IPK_BROADCAST_DISCONNECT || policy == (IPK_BROADCAST_BLOCK | IPK_BROADCAST_PARTS) ||
+	       ((policy & IPK_BROADCAST_FILES) && (policy & ~(uint32_t)IPK_BROADCAST_FILES) <= IPK_BROADCAST_DISCONNECT);
+}
+
 static bool valid(const struct geometry *geometry)
 {
 	uint64_t capacity = geometry->capacity;
 
 	return capacity >= IPK_BROADCAST_MIN_CAPACITY && capacity <= IPK_BROADCAST_MAX_CAPACITY && !(capacity & (capacity - 1)) &&
-	       capacity % (uint64_t)sysconf(_SC_PAGESIZE) == 0 && geometry->policy <= IPK_BROADCAST_DISCONNECT &&
+	       capacity % (uint64_t)sysconf(_SC_PAGESIZE) == 0 && valid_policy(geometry->policy) &&
 	       ipk_roster_size(geometry->participants) > 0;
 }
 
@@ -53,7 +59,11 @@ static int set_up(struct ipk_broadcast *ring, const struct geometry *geometry)
 	ring->data = ring->segment.base + IPK_SEGMENT_HEADER + data_offset(geometry->participants);
 	ring->capacity = geometry->capacity;
 	ring->mask = geometry->capacity - 1;
-	ring->policy = geometry->policy;
+	ring->oversize = geometry->policy & (IPK_BROADCAST_PARTS | IPK_BROADCAST_FILES);
+	ring->policy = geometry->policy - ring->oversize;
+	ring->flags = ring->oversize == IPK_BROADCAST_PARTS   ? IPK_BROADCAST_MORE | IPK_BROADCAST_REST
+		      : ring->oversize == IPK_BROADCAST_FILES ? IPK_BROADCAST_FILE
+							      : 0;
 	ipk_roster_init(&ring->roster, &ring->shm->roster, geometry->participants, &ring->member);
 	ipk_broadcast_set_spin(ring, IPK_SPIN_DEFAULT_NS);
 	return 0;
@@ -191,6 +201,7 @@ void ipk_broadcast_forked(struct ipk_broadcast *ring)
 	atomic_store_explicit(&ring->reader.turn, 0, memory_order_relaxed);
 	atomic_store_explicit(&ring->reader.state, IPK_BROADCAST_STRANGER, memory_order_relaxed);
 	atomic_store_explicit(&ring->writer.reserved, 0, memory_order_relaxed);
+	ring->writer.amid = 0;
 }
 
 void *ipk_broadcast_data(struct ipk_broadcast *ring)

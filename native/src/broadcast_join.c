@@ -22,8 +22,8 @@ static void begin_at(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *en
 	atomic_store_explicit(&reader->position, position, memory_order_relaxed);
 	atomic_store_explicit(&reader->sequence, sequence, memory_order_relaxed);
 	reader->tail_seen = position;
-	/* release: broadcast.cursor */
-	atomic_store_explicit(&entry->cursor, position, memory_order_release);
+	/* seq_cst: broadcast.sleep */
+	atomic_store_explicit(&entry->cursor, position, memory_order_seq_cst);
 	atomic_store_explicit(&reader->state, IPK_BROADCAST_SUBSCRIBED, memory_order_relaxed);
 	IPK_KILLPOINT("broadcast.join.begun");
 }
@@ -32,8 +32,8 @@ int ipk_broadcast_join(struct ipk_broadcast *ring)
 {
 	struct ipk_roster_entry_shm *entry;
 	struct ipk_broadcast_end end = {0};
-	/* acquire: broadcast.tail */
-	uint64_t tail = atomic_load_explicit(&ring->shm->tail.position, memory_order_acquire);
+	/* relaxed: no record is read by it, and where we begin is not before it */
+	uint64_t tail = atomic_load_explicit(&ring->shm->tail.position, memory_order_relaxed);
 	int rc = claim(ring, tail, &entry);
 
 	if (rc < 0)
@@ -51,6 +51,8 @@ int ipk_broadcast_join(struct ipk_broadcast *ring)
 		return rc;
 	}
 	begin_at(ring, entry, end.tail, end.sequence);
+	if (!lossy(ring) && end.tail != tail)
+		ipk_broadcast_wake_writers(ring, entry); /* one that saw us where we are not may wait for us */
 	return 0;
 }
 
@@ -62,26 +64,34 @@ void ipk_broadcast_leave(struct ipk_broadcast *ring)
 		ipk_broadcast_wake_writers(ring, entry);
 }
 
-/* Go back from `end` over at most `history` records that are retained. Returns how many; end->tail is where the first of them
- * begins, end->sequence its number. */
+/* Go back from `end` over at most `history` messages that are retained, as a whole where they are in parts. Returns how many;
+ * end->tail is where the first of them begins, end->sequence its number. */
 static uint64_t go_back(const struct ipk_broadcast *ring, struct ipk_broadcast_end *end, uint64_t history)
 {
 	uint64_t step = end->tail - end->last;
+	uint64_t tail = end->tail, from = tail;
 	uint64_t gone_back = 0;
+	bool whole = false; /* all parts are there of the message whose part begins at `from` */
+	uint32_t flags = 0;
 
 	while (gone_back < history && step >= IPK_BROADCAST_RECORD_HEADER && step <= ring->capacity / 2 && step % 8 == 0) {
-		uint64_t at = end->tail - step;
+		uint64_t at = from - step;
 		uint64_t word, sequence;
 
-		if (passed(ring, at))
+		if (tail - at > ring->capacity || passed(ring, at))
 			break;
 		word = load_word(record_at(ring, at));
 		sequence = load_word(record_at(ring, at) + 8);
 		if (passed(ring, at) || record_size(length_in(word)) != step)
 			break; /* overwritten at this moment, or garbage */
+		whole = completed_by(flags_in(word)) || (whole && (flags & IPK_BROADCAST_REST));
+		flags = flags_in(word);
+		from = at;
+		step = previous_in(word);
+		if (!whole || (flags & IPK_BROADCAST_REST))
+			continue;
 		end->tail = at;
 		end->sequence = sequence;
-		step = previous_in(word);
 		gone_back++;
 	}
 	return gone_back;

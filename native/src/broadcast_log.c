@@ -13,15 +13,16 @@ static int follow(const struct ipk_broadcast *ring, struct ipk_broadcast_end *en
 		return passed(ring, at) ? -EAGAIN : -EBADMSG;
 	end->sequence = 0;
 	while (at != end->tail) {
-		uint64_t length = length_in(load_word(record_at(ring, at)));
+		uint64_t word = load_word(record_at(ring, at));
 		uint64_t sequence = load_word(record_at(ring, at) + 8);
+		uint64_t length = length_in(word);
 
 		if (passed(ring, at))
 			return -EAGAIN;
 		if (record_size(length) > end->tail - at)
 			return -EBADMSG;
 		end->last = at;
-		end->sequence = sequence + 1;
+		end->sequence = sequence + completed_by(flags_in(word));
 		at += record_size(length);
 	}
 	return 0;
@@ -34,8 +35,8 @@ int ipk_broadcast_find_end(const struct ipk_broadcast *ring, struct ipk_broadcas
 	for (int i = 0; i < END_TRIES && rc == -EAGAIN; i++) {
 		/* acquire: broadcast.last */
 		end->last = atomic_load_explicit(&ring->shm->tail.last, memory_order_acquire);
-		/* seq_cst: broadcast.join; after last, so that it is not before it */
-		end->tail = atomic_load_explicit(&ring->shm->tail.position, memory_order_seq_cst);
+		/* acquire: broadcast.tail; after last, so that it is not before it */
+		end->tail = atomic_load_explicit(&ring->shm->tail.position, memory_order_acquire);
 		rc = follow(ring, end);
 	}
 	return rc;
@@ -50,11 +51,11 @@ uint64_t ipk_broadcast_last_cursor(const struct ipk_broadcast *ring, uint64_t ta
 		const struct ipk_roster_entry_shm *entry = ipk_roster_entry(&ring->roster, i);
 		int64_t behind;
 
-		/* seq_cst: broadcast.join, broadcast.sleep */
+		/* seq_cst: broadcast.join */
 		if (!(atomic_load_explicit(&entry->word, memory_order_seq_cst) & IPK_ROSTER_CONSUMER))
 			continue;
-		/* seq_cst: broadcast.cursor, broadcast.sleep */
-		behind = (int64_t)(tail - atomic_load_explicit(&entry->cursor, memory_order_seq_cst));
+		/* acquire: broadcast.cursor */
+		behind = (int64_t)(tail - atomic_load_explicit(&entry->cursor, memory_order_acquire));
 		if (behind <= furthest)
 			continue;
 		furthest = behind;

@@ -3,9 +3,7 @@
 
 #include "broadcast_side.h"
 
-/* Begin a call of the reader: its turn, and the role. Returns 0, or -errno (-ESTALE: a gap is still to be told), and it is not
- * our turn. */
-static int begin(struct ipk_broadcast *ring, struct ipk_roster_entry_shm **entry)
+int ipk_broadcast_begin(struct ipk_broadcast *ring, struct ipk_roster_entry_shm **entry)
 {
 	int rc = enter(ring);
 	uint32_t state;
@@ -43,8 +41,7 @@ void ipk_broadcast_wake_writers(struct ipk_broadcast *ring, struct ipk_roster_en
 		ipk_roster_add(entry, IPK_ROSTER_WAKES, (uint64_t)calls);
 }
 
-/* Let the writers have what lies before our position. */
-static void publish(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry, uint64_t from)
+void ipk_broadcast_publish(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry, uint64_t from)
 {
 	/* relaxed: it is our turn */
 	uint64_t to = atomic_load_explicit(&ring->reader.position, memory_order_relaxed);
@@ -69,8 +66,7 @@ static void publish(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *ent
 	IPK_KILLPOINT("broadcast.receive.woken");
 }
 
-/* We were passed: go on with the oldest message. Returns -ESTALE, -EAGAIN if writers were faster again, -ECONNRESET. */
-static int catch_up(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry)
+int ipk_broadcast_catch_up(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry)
 {
 	struct ipk_broadcast_reader *reader = &ring->reader;
 	/* acquire: broadcast.oldest */
@@ -94,17 +90,16 @@ static int catch_up(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *ent
 	atomic_store_explicit(&reader->sequence, sequence, memory_order_relaxed);
 	atomic_fetch_add_explicit(&reader->told, lost, memory_order_relaxed);
 	reader->tail_seen = oldest; /* what was seen before may lie behind us */
-	publish(ring, entry, oldest);
+	ipk_broadcast_publish(ring, entry, oldest);
 	return -ESTALE;
 }
 
-/* The next message: its length, and the number of the one after it. Returns 0, -EAGAIN, -ESTALE: passed, -EBADMSG. */
-static int look(struct ipk_broadcast *ring, uint64_t *length, uint64_t *sequence)
+int ipk_broadcast_look(struct ipk_broadcast *ring, struct ipk_broadcast_next *next)
 {
 	struct ipk_broadcast_reader *reader = &ring->reader;
 	/* relaxed: it is our turn */
 	uint64_t at = atomic_load_explicit(&reader->position, memory_order_relaxed);
-	uint64_t readable;
+	uint64_t readable, word;
 
 	if (reader->tail_seen == at) {
 		/* acquire: broadcast.tail */
@@ -112,39 +107,49 @@ static int look(struct ipk_broadcast *ring, uint64_t *length, uint64_t *sequence
 		if (reader->tail_seen == at)
 			return -EAGAIN;
 	}
-	*length = length_in(load_word(record_at(ring, at)));
-	*sequence = load_word(record_at(ring, at) + 8) + 1;
+	word = load_word(record_at(ring, at));
+	next->length = length_in(word);
+	next->flags = flags_in(word);
+	next->sequence = load_word(record_at(ring, at) + 8) + completed_by(next->flags);
 	if (lossy(ring) && passed(ring, at))
 		return -ESTALE;
 	readable = reader->tail_seen - at;
-	if (readable > ring->capacity || record_size(*length) > readable)
+	if (readable > ring->capacity || record_size(next->length) > readable || (next->flags & ~ring->flags))
 		return -EBADMSG;
 	return 0;
+}
+
+/* The next record, if it is a message by itself. Returns as ipk_broadcast_look, or -EOVERFLOW. */
+static int look_for_whole(struct ipk_broadcast *ring, struct ipk_broadcast_next *next)
+{
+	int rc = ipk_broadcast_look(ring, next);
+
+	return rc == 0 && next->flags ? -EOVERFLOW : rc;
 }
 
 /* Copy the next message, and move our position. Returns its length, -errno as try_receive, but -ESTALE: passed. */
 static int64_t copy_next(struct ipk_broadcast *ring, void *into, uint64_t size)
 {
 	struct ipk_broadcast_reader *reader = &ring->reader;
-	uint64_t length, sequence;
+	struct ipk_broadcast_next next;
 	uint64_t at = atomic_load_explicit(&reader->position, memory_order_relaxed); /* relaxed, as all here: it is our turn */
 	const unsigned char *message = record_at(ring, at) + IPK_BROADCAST_RECORD_HEADER;
-	int rc = look(ring, &length, &sequence);
+	int rc = look_for_whole(ring, &next);
 
 	if (rc < 0)
 		return rc;
-	if (length > size)
+	if (next.length > size)
 		return -EMSGSIZE;
 	if (lossy(ring)) {
-		ipk_broadcast_words_out(into, message, length);
+		ipk_broadcast_words_out(into, message, next.length);
 		if (passed(ring, at))
 			return -ESTALE;
-	} else if (length > 0) { /* into may be NULL then */
-		memcpy(into, message, length);
+	} else if (next.length > 0) { /* into may be NULL then */
+		memcpy(into, message, next.length);
 	}
-	atomic_store_explicit(&reader->position, at + record_size(length), memory_order_relaxed);
-	atomic_store_explicit(&reader->sequence, sequence, memory_order_relaxed);
-	return (int64_t)length;
+	atomic_store_explicit(&reader->position, at + record_size(next.length), memory_order_relaxed);
+	atomic_store_explicit(&reader->sequence, next.sequence, memory_order_relaxed);
+	return (int64_t)next.length;
 }
 
 int64_t ipk_broadcast_try_receive_many(struct ipk_broadcast *ring, void *into, uint64_t size, uint64_t *ends, uint32_t number)
@@ -153,7 +158,7 @@ int64_t ipk_broadcast_try_receive_many(struct ipk_broadcast *ring, void *into, u
 	unsigned char *to = into;
 	uint64_t filled = 0, from;
 	uint32_t received = 0;
-	int64_t length = begin(ring, &entry);
+	int64_t length = ipk_broadcast_begin(ring, &entry);
 
 	if (length < 0)
 		return length;
@@ -169,9 +174,9 @@ int64_t ipk_broadcast_try_receive_many(struct ipk_broadcast *ring, void *into, u
 	if (received > 0) {
 		count(entry, IPK_ROSTER_RECEIVED, received);
 		count(entry, IPK_ROSTER_BYTES_RECEIVED, filled);
-		publish(ring, entry, from);
+		ipk_broadcast_publish(ring, entry, from);
 	} else if (length == -ESTALE) {
-		length = catch_up(ring, entry);
+		length = ipk_broadcast_catch_up(ring, entry);
 	}
 	leave(ring);
 	return received > 0 ? (int64_t)received : length;
@@ -188,16 +193,16 @@ int64_t ipk_broadcast_try_receive(struct ipk_broadcast *ring, void *into, uint64
 int64_t ipk_broadcast_next_length(struct ipk_broadcast *ring)
 {
 	struct ipk_roster_entry_shm *entry;
-	uint64_t length, sequence;
-	int rc = begin(ring, &entry);
+	struct ipk_broadcast_next next;
+	int rc = ipk_broadcast_begin(ring, &entry);
 
 	if (rc < 0)
 		return rc;
-	rc = look(ring, &length, &sequence);
+	rc = look_for_whole(ring, &next);
 	if (rc == -ESTALE)
-		rc = catch_up(ring, entry);
+		rc = ipk_broadcast_catch_up(ring, entry);
 	leave(ring);
-	return rc < 0 ? rc : (int64_t)length;
+	return rc < 0 ? rc : (int64_t)next.length;
 }
 
 uint64_t ipk_broadcast_told(struct ipk_broadcast *ring)
@@ -210,26 +215,25 @@ int ipk_broadcast_try_lend(struct ipk_broadcast *ring, struct ipk_broadcast_clai
 {
 	struct ipk_broadcast_reader *reader = &ring->reader;
 	struct ipk_roster_entry_shm *entry;
-	uint64_t length, sequence, at;
+	struct ipk_broadcast_next next;
+	uint64_t at;
 	int rc;
 
 	if (!is_closed(ring) && lossy(ring))
 		return -EOPNOTSUPP;
-	rc = begin(ring, &entry);
+	rc = ipk_broadcast_begin(ring, &entry);
 	if (rc < 0)
 		return rc;
-	rc = look(ring, &length, &sequence);
+	rc = look_for_whole(ring, &next);
 	if (rc < 0) {
 		leave(ring);
 		return rc;
 	}
 	/* relaxed: it is our turn */
 	at = atomic_load_explicit(&reader->position, memory_order_relaxed);
-	reader->loan = record_size(length);
-	/* release: pairs with take_loan */
-	atomic_store_explicit(&reader->turn, IPK_BROADCAST_ON_LOAN, memory_order_release);
+	lend(ring, record_size(next.length), next.length);
 	claim->offset = (at & ring->mask) + IPK_BROADCAST_RECORD_HEADER;
-	claim->length = length;
+	claim->length = next.length;
 	claim->taken = 1;
 	return 0;
 }
@@ -261,8 +265,8 @@ int ipk_broadcast_release(struct ipk_broadcast *ring)
 	entry = ipk_roster_own(&ring->roster, IPK_ROSTER_CONSUMER);
 	if (entry) {
 		count(entry, IPK_ROSTER_RECEIVED, 1);
-		count(entry, IPK_ROSTER_BYTES_RECEIVED, length_in(load_word(record_at(ring, from))));
-		publish(ring, entry, from);
+		count(entry, IPK_ROSTER_BYTES_RECEIVED, reader->loan_bytes);
+		ipk_broadcast_publish(ring, entry, from);
 	}
 	leave(ring);
 	return 0;

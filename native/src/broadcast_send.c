@@ -16,7 +16,7 @@ int ipk_broadcast_may_write(struct ipk_broadcast *ring)
 	return ipk_roster_claim(&ring->roster, IPK_ROSTER_PRODUCER, 0, &entry);
 }
 
-int ipk_broadcast_locked(struct ipk_broadcast *ring, int rc)
+int ipk_broadcast_recovered(struct ipk_broadcast *ring, int rc)
 {
 	struct ipk_roster_entry_shm *entry = ipk_roster_own(&ring->roster, 0);
 
@@ -27,11 +27,18 @@ int ipk_broadcast_locked(struct ipk_broadcast *ring, int rc)
 			ipk_roster_add(entry, IPK_ROSTER_RECOVERIES, 1);
 		rc = 0;
 	}
-	if (rc == 0 && is_closed(ring)) {
-		ipk_broadcast_unlock(ring);
-		return -EBADF;
-	}
+	if (rc == 0)
+		ring->writer.amid = 0;
 	return rc == -ENOTRECOVERABLE ? -EBADMSG : rc;
+}
+
+int ipk_broadcast_locked(struct ipk_broadcast *ring, int rc)
+{
+	rc = ipk_broadcast_recovered(ring, rc);
+	if (rc < 0 || !is_closed(ring))
+		return rc;
+	ipk_broadcast_unlock(ring);
+	return -EBADF;
 }
 
 int ipk_broadcast_lock(struct ipk_broadcast *ring)
@@ -46,11 +53,12 @@ int ipk_broadcast_lock(struct ipk_broadcast *ring)
 	return ipk_broadcast_locked(ring, rc);
 }
 
-static void write_header(struct ipk_broadcast *ring, uint64_t at, uint64_t length, uint64_t previous, uint64_t sequence)
+static void write_header(struct ipk_broadcast *ring, uint64_t at, uint64_t length, uint64_t previous, uint32_t flags,
+			 uint64_t sequence)
 {
 	unsigned char *record = record_at(ring, at);
 
-	store_word(record, length | previous << 32);
+	store_word(record, length | (previous | flags) << 32);
 	store_word(record + 8, sequence);
 	IPK_KILLPOINT("broadcast.send.headed");
 }
@@ -66,8 +74,7 @@ static void write_message(struct ipk_broadcast *ring, uint64_t at, const void *d
 	IPK_KILLPOINT("broadcast.send.copied");
 }
 
-/* Commit what lies before `tail`, where the newest record is at end->last. Holder of the writer lock. */
-static void commit(struct ipk_broadcast *ring, const struct ipk_broadcast_end *end)
+void ipk_broadcast_show(struct ipk_broadcast *ring, const struct ipk_broadcast_end *end)
 {
 	struct ipk_broadcast_tail *tail = &ring->shm->tail;
 
@@ -90,9 +97,8 @@ void ipk_broadcast_wake_readers(struct ipk_broadcast *ring, struct ipk_roster_en
 		ipk_roster_add(entry, IPK_ROSTER_WAKES, (uint64_t)calls);
 }
 
-/* Write one record behind `end`, which moves. Returns 0, -EAGAIN, -EBADMSG. committed: what readers see. */
-static int append(struct ipk_broadcast *ring, struct ipk_broadcast_end *end, const struct ipk_broadcast_end *committed,
-		  const struct ipk_slice *message)
+int ipk_broadcast_append(struct ipk_broadcast *ring, struct ipk_broadcast_end *end, const struct ipk_broadcast_end *committed,
+			 const struct ipk_slice *message, uint32_t flags)
 {
 	uint64_t at = end->tail;
 	uint64_t target;
@@ -100,11 +106,11 @@ static int append(struct ipk_broadcast *ring, struct ipk_broadcast_end *end, con
 
 	if (rc < 0)
 		return rc;
-	write_header(ring, at, message->length, at - end->last, end->sequence);
+	write_header(ring, at, message->length, at - end->last, flags, end->sequence);
 	write_message(ring, at, message->data, message->length);
 	end->last = at;
 	end->tail = at + record_size(message->length);
-	end->sequence++;
+	end->sequence += completed_by(flags);
 	return 0;
 }
 
@@ -119,10 +125,11 @@ static int64_t append_all(struct ipk_broadcast *ring, const struct ipk_slice *me
 		return rc == -EAGAIN ? -EBADMSG : rc; /* nobody else writes: it was garbage */
 	committed = end;
 	while (done < number) {
-		rc = too_long(ring, messages[done].length) ? -EMSGSIZE : append(ring, &end, &committed, &messages[done]);
+		rc = too_long(ring, messages[done].length) ? -EMSGSIZE
+							   : ipk_broadcast_append(ring, &end, &committed, &messages[done], 0);
 		if (rc == -EAGAIN && end.tail != committed.tail) {
 			/* what is committed may be dropped, once there is something newer */
-			commit(ring, &end);
+			ipk_broadcast_show(ring, &end);
 			ipk_broadcast_wake_readers(ring, NULL);
 			committed = end;
 			continue;
@@ -131,14 +138,14 @@ static int64_t append_all(struct ipk_broadcast *ring, const struct ipk_slice *me
 			break;
 		*bytes += messages[done++].length;
 		if (done == number || end.tail - committed.tail >= ring->capacity / 8) {
-			commit(ring, &end);
+			ipk_broadcast_show(ring, &end);
 			committed = end;
 			if (done < number)
 				ipk_broadcast_wake_readers(ring, NULL);
 		}
 	}
 	if (end.tail != committed.tail)
-		commit(ring, &end);
+		ipk_broadcast_show(ring, &end);
 	return done > 0 ? (int64_t)done : rc;
 }
 
@@ -208,6 +215,7 @@ int ipk_broadcast_try_reserve(struct ipk_broadcast *ring, uint64_t length, struc
 	/* release: another thread may end the reservation */
 	atomic_store_explicit(&writer->reserved, 1, memory_order_release);
 	IPK_KILLPOINT("broadcast.reserve.reserved");
+	claim->position = end.tail;
 	claim->offset = (end.tail & ring->mask) + IPK_BROADCAST_RECORD_HEADER;
 	claim->length = length;
 	claim->taken = 1;
@@ -234,7 +242,8 @@ static bool take_reservation(struct ipk_broadcast *ring)
 	return atomic_exchange_explicit(&ring->writer.reserved, 0, memory_order_acquire) != 0;
 }
 
-int ipk_broadcast_commit(struct ipk_broadcast *ring, uint64_t length)
+int ipk_broadcast_commit_part(struct ipk_broadcast *ring, uint64_t length, uint32_t flags, uint64_t bytes,
+			      struct ipk_broadcast_claim *claim)
 {
 	struct ipk_broadcast_writer *writer = &ring->writer;
 	struct ipk_roster_entry_shm *entry;
@@ -243,21 +252,28 @@ int ipk_broadcast_commit(struct ipk_broadcast *ring, uint64_t length)
 
 	if (!take_reservation(ring))
 		return -EINVAL;
-	if (length > writer->length) {
+	if (claim)
+		claim->taken = 0;
+	if (length > writer->length || (flags & ~ring->flags)) {
 		end_reservation(ring);
 		return -EINVAL;
 	}
-	write_header(ring, writer->at, length, writer->previous, writer->sequence);
-	end = (struct ipk_broadcast_end){writer->at + record_size(length), writer->at, writer->sequence + 1};
+	write_header(ring, writer->at, length, writer->previous, flags, writer->sequence);
+	end = (struct ipk_broadcast_end){writer->at + record_size(length), writer->at, writer->sequence + completed_by(flags)};
 	entry = ipk_roster_own(&ring->roster, IPK_ROSTER_PRODUCER);
 	if (entry) {
-		count(entry, IPK_ROSTER_SENT, 1);
-		count(entry, IPK_ROSTER_BYTES_SENT, length);
+		count(entry, IPK_ROSTER_SENT, completed_by(flags));
+		count(entry, IPK_ROSTER_BYTES_SENT, bytes);
 	}
-	commit(ring, &end);
+	ipk_broadcast_show(ring, &end);
 	rc = end_reservation(ring);
 	ipk_broadcast_wake_readers(ring, entry);
 	return rc;
+}
+
+int ipk_broadcast_commit(struct ipk_broadcast *ring, uint64_t length)
+{
+	return ipk_broadcast_commit_part(ring, length, 0, length, NULL);
 }
 
 int ipk_broadcast_abort(struct ipk_broadcast *ring)

@@ -7,6 +7,13 @@
 
 #include "ipckit/broadcast.h"
 
+/* The record that a reader receives next. */
+struct ipk_broadcast_next {
+	uint64_t length;
+	uint64_t sequence; /* of the one behind it */
+	uint32_t flags;
+};
+
 /* The end of what is committed: where the next record goes. */
 struct ipk_broadcast_end {
 	uint64_t tail;
@@ -34,13 +41,42 @@ int ipk_broadcast_lock(struct ipk_broadcast *ring);
 /* After ipk_lock_try and its like: as ipk_broadcast_lock, but -EBUSY. */
 int ipk_broadcast_locked(struct ipk_broadcast *ring, int rc);
 
+/* The same, also of a view that is closed. */
+int ipk_broadcast_recovered(struct ipk_broadcast *ring, int rc);
+
+/* Write one record behind `end`, which moves. committed: what readers see. Holder of the writer lock. Returns 0, -EAGAIN, -EBADMSG. */
+int ipk_broadcast_append(struct ipk_broadcast *ring, struct ipk_broadcast_end *end, const struct ipk_broadcast_end *committed,
+			 const struct ipk_slice *message, uint32_t flags);
+
+/* Let readers see what lies before end->tail, where the newest record is at end->last. Holder of the writer lock. */
+void ipk_broadcast_show(struct ipk_broadcast *ring, const struct ipk_broadcast_end *end);
+
 static inline void ipk_broadcast_unlock(struct ipk_broadcast *ring)
 {
 	ipk_lock_release(&ring->shm->lock, &ring->member);
 }
 
+/* Whether this thread has the writer lock for the next part of a message. */
+static inline bool ipk_broadcast_amid(struct ipk_broadcast *ring)
+{
+	return ring->shm && ipk_lock_mine(&ring->shm->lock, &ring->member) && ring->writer.amid;
+}
+
 /* Make sure that the view is open, and a writer. Returns 0, -EBADF, -ENOSPC, -errno. */
 int ipk_broadcast_may_write(struct ipk_broadcast *ring);
+
+/* Begin a call of the reader: its turn, and the role. Returns 0, or -errno (-ESTALE: a gap is still to be told), and it is not
+ * our turn. */
+int ipk_broadcast_begin(struct ipk_broadcast *ring, struct ipk_roster_entry_shm **entry);
+
+/* The next record. Whoever's turn it is, as those below. Returns 0, -EAGAIN, -ESTALE: passed, -EBADMSG. */
+int ipk_broadcast_look(struct ipk_broadcast *ring, struct ipk_broadcast_next *next);
+
+/* We were passed: go on with the oldest message. Returns -ESTALE, -EAGAIN if writers were faster again, -ECONNRESET. */
+int ipk_broadcast_catch_up(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry);
+
+/* Let the writers have what lies before our position, which was `from`. */
+void ipk_broadcast_publish(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry, uint64_t from);
 
 /* Become a reader from the next message on. Whoever's turn it is. Returns 0, -errno. */
 int ipk_broadcast_join(struct ipk_broadcast *ring);
@@ -101,14 +137,25 @@ static inline uint32_t length_in(uint64_t first_word)
 
 static inline uint32_t previous_in(uint64_t first_word)
 {
-	return (uint32_t)(first_word >> 32);
+	return (uint32_t)(first_word >> 32) & ~UINT32_C(7);
+}
+
+static inline uint32_t flags_in(uint64_t first_word)
+{
+	return (uint32_t)(first_word >> 32) & 7;
+}
+
+/* How many messages are complete with a record of those flags. */
+static inline uint64_t completed_by(uint32_t flags)
+{
+	return flags & IPK_BROADCAST_MORE ? 0 : 1;
 }
 
 /* Whether the record at `position` may have been overwritten since. After the loads of its words, which are acquire. */
 static inline bool passed(const struct ipk_broadcast *ring, uint64_t position)
 {
-	/* acquire: broadcast.oldest */
-	return before(position, atomic_load_explicit(&ring->shm->oldest.position, memory_order_acquire));
+	/* relaxed: broadcast.oldest; what comes after it is not believed before it is asked again */
+	return before(position, atomic_load_explicit(&ring->shm->oldest.position, memory_order_relaxed));
 }
 
 /* Count n more, where nobody else of our view counts the same. */
@@ -137,6 +184,15 @@ static inline void leave(struct ipk_broadcast *ring)
 {
 	/* release: pairs with enter, the reader's fields go to the next caller, perhaps another thread */
 	atomic_store_explicit(&ring->reader.turn, 0, memory_order_release);
+}
+
+/* A message is on loan to our caller, who may hand it to another thread. Whoever's turn it is. size: of its record. */
+static inline void lend(struct ipk_broadcast *ring, uint64_t size, uint64_t bytes)
+{
+	ring->reader.loan = size;
+	ring->reader.loan_bytes = bytes;
+	/* release: pairs with take_loan */
+	atomic_store_explicit(&ring->reader.turn, IPK_BROADCAST_ON_LOAN, memory_order_release);
 }
 
 /* Have the reading side of the view for ourselves. Returns 0; -EALREADY, -EBUSY, -EBADF, and it is not ours. */

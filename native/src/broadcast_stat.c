@@ -101,6 +101,7 @@ int ipk_broadcast_stat(const struct ipk_broadcast *ring, struct ipk_broadcast_st
 	stat->producers = ipk_roster_having(roster, IPK_ROSTER_PRODUCER);
 	stat->consumers = consumers(ring);
 	stat->policy = ring->policy;
+	stat->oversize = ring->oversize;
 	stat->participants = roster->count;
 	return 0;
 }

@@ -74,45 +74,55 @@ static bool spin_for_room(struct ipk_broadcast *ring, uint64_t target, int64_t n
 	return false;
 }
 
-/* Say which cursor makes it worth while to wake us: a wake-up for each record would cost more than the records. Holder of the lock. */
-static uint32_t announce_want(struct ipk_broadcast *ring, uint64_t target)
+/* Say which cursor makes it worth while to wake us: a wake-up for each record would cost more than the records. Holder of the
+ * lock. Returns the word to sleep on; *want: that cursor. */
+static uint32_t announce_want(struct ipk_broadcast *ring, uint64_t target, struct ipk_roster_entry_shm *entry, uint64_t *want)
 {
 	struct ipk_broadcast_shm *shm = ring->shm;
 	/* relaxed, all but the announcement: the lock orders them, and broadcast.want */
 	uint64_t tail = atomic_load_explicit(&shm->tail.position, memory_order_relaxed);
 	uint64_t other = atomic_load_explicit(&shm->oldest.want, memory_order_relaxed);
-	uint64_t want = target + ring->capacity / 4;
 
-	if (before(tail, want))
-		want = tail;
-	/* another writer that sleeps may want less */
-	if ((atomic_load_explicit(&shm->writers.sleepers.word, memory_order_relaxed) & IPK_SLEEPERS_ANY) &&
-	    tail - other <= ring->capacity && before(other, want))
-		want = other;
-	atomic_store_explicit(&shm->oldest.want, want, memory_order_relaxed);
+	*want = target + ring->capacity / 4;
+	if (before(tail, *want))
+		*want = tail;
+	/* another writer that sleeps may want less; where every reader has passed that already, it is not to wait for us */
+	if ((atomic_load_explicit(&shm->writers.sleepers.word, memory_order_relaxed) & IPK_SLEEPERS_ANY) && before(other, *want)) {
+		if (in_the_way(ring, other, false))
+			*want = other;
+		else
+			ipk_broadcast_wake_writers(ring, entry);
+	}
+	atomic_store_explicit(&shm->oldest.want, *want, memory_order_relaxed);
 	return ipk_sleepers_announce(&shm->writers.sleepers);
 }
 
-static int sleep_for_room(struct ipk_broadcast *ring, uint64_t target, int64_t until)
+/* amid: the lock is ours, and stays so. */
+static int sleep_for_room(struct ipk_broadcast *ring, uint64_t target, int64_t until, bool amid)
 {
 	struct ipk_roster_entry_shm *entry = ipk_roster_own(&ring->roster, IPK_ROSTER_PRODUCER);
-	int rc = ipk_broadcast_lock(ring);
+	int rc = amid ? 0 : ipk_broadcast_lock(ring);
+	uint64_t want;
 	uint32_t word;
 
 	if (rc < 0)
 		return rc == -EAGAIN ? 0 : rc; /* another writer is inside: see what it has found */
-	word = announce_want(ring, target);
-	ipk_broadcast_unlock(ring);
+	word = announce_want(ring, target, entry, &want);
+	if (!amid)
+		ipk_broadcast_unlock(ring);
 	IPK_KILLPOINT("broadcast.wait.wanted");
-	if (!in_the_way(ring, target, false))
+	/* whoever is woken only by a reader that passes `want` needs one that has still to do so */
+	if (!in_the_way(ring, before(want, target) ? want : target, false)) {
+		ipk_broadcast_wake_writers(ring, entry); /* ours may stand where another writer's want was */
 		return 0;
+	}
 	if (entry)
 		ipk_roster_add(entry, IPK_ROSTER_FULL_WAITS, 1);
 	return ipk_sleepers_sleep(&ring->shm->writers.sleepers, word, until);
 }
 
 /* Wait until all readers are at target. Returns as ipk_broadcast_wait_room. */
-static int wait_for_readers(struct ipk_broadcast *ring, uint64_t target, int64_t deadline_ns)
+static int wait_for_readers(struct ipk_broadcast *ring, uint64_t target, int64_t deadline_ns, bool amid)
 {
 	int64_t now = ipk_monotonic_ns();
 	int64_t until = slice_end(now, deadline_ns);
@@ -122,7 +132,7 @@ static int wait_for_readers(struct ipk_broadcast *ring, uint64_t target, int64_t
 		return in_the_way(ring, target, true) ? -ETIMEDOUT : 0;
 	if (spin_for_room(ring, target, now, until))
 		return 0;
-	rc = sleep_for_room(ring, target, until);
+	rc = sleep_for_room(ring, target, until, amid);
 	if (rc == 0 || rc == -EINTR || !in_the_way(ring, target, false))
 		return is_closed(ring) ? -EBADF : rc == -EINTR ? rc : 0;
 	if (rc != -ETIMEDOUT && rc != -EAGAIN)
@@ -139,11 +149,12 @@ int ipk_broadcast_wait_room(struct ipk_broadcast *ring, uint64_t length, int64_t
 {
 	struct ipk_broadcast_end end;
 	uint64_t target = 0;
+	bool amid = ipk_broadcast_amid(ring);
 	int rc = ipk_broadcast_may_write(ring);
 
 	if (rc == 0 && too_long(ring, length))
 		rc = -EMSGSIZE;
-	if (rc == 0)
+	if (rc == 0 && !amid)
 		rc = wait_for_lock(ring, deadline_ns);
 	if (rc < 0)
 		return rc;
@@ -151,11 +162,13 @@ int ipk_broadcast_wait_room(struct ipk_broadcast *ring, uint64_t length, int64_t
 	if (rc == 0) {
 		rc = ipk_broadcast_make_room(ring, &end, end.tail, record_size(length), &target);
 		if (rc == -EAGAIN && !lossy(ring)) {
-			ipk_broadcast_unlock(ring);
-			return wait_for_readers(ring, target, deadline_ns);
+			if (!amid)
+				ipk_broadcast_unlock(ring);
+			return wait_for_readers(ring, target, deadline_ns, amid);
 		}
 	}
-	ipk_broadcast_unlock(ring);
+	if (!amid)
+		ipk_broadcast_unlock(ring);
 	return rc == -EAGAIN ? -EBADMSG : rc;
 }
 
@@ -199,9 +212,9 @@ static bool ready(const struct ipk_broadcast *ring, bool seq_cst)
 {
 	const _Atomic uint64_t *tail = &ring->shm->tail.position;
 
-	/* seq_cst: broadcast.sleep; acquire: broadcast.tail; relaxed: our own, another thread may move it meanwhile */
+	/* seq_cst: broadcast.sleep; relaxed: receive loads it again; and our own, which another thread may move meanwhile */
 	return (seq_cst ? atomic_load_explicit(tail, memory_order_seq_cst)
-			: atomic_load_explicit(tail, memory_order_acquire)) !=
+			: atomic_load_explicit(tail, memory_order_relaxed)) !=
 	       atomic_load_explicit(&ring->reader.position, memory_order_relaxed);
 }
 

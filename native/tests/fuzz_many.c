@@ -195,7 +195,7 @@ static struct ipk_member *member_of_broadcast(int view)
 
 static void reserve_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *step)
 {
-	struct ipk_broadcast_claim claim = {0, 0, 0};
+	struct ipk_broadcast_claim claim = {0};
 
 	fuzz_enter(step);
 	if (fuzz_left("ipk_broadcast_try_reserve", ipk_broadcast_try_reserve(ring, fuzz_length(step), &claim), 1) == 0)
@@ -204,7 +204,7 @@ static void reserve_broadcast(struct ipk_broadcast *ring, const struct fuzz_step
 
 static void lend_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *step)
 {
-	struct ipk_broadcast_claim claim = {0, 0, 0};
+	struct ipk_broadcast_claim claim = {0};
 
 	fuzz_enter(step);
 	if (fuzz_left("ipk_broadcast_try_lend", ipk_broadcast_try_lend(ring, &claim), 1) == 0)
@@ -223,6 +223,43 @@ static void receive_many_broadcast(struct ipk_broadcast *ring, const struct fuzz
 		fuzz_fails("more than there was room for");
 }
 
+static void send_part_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *step)
+{
+	uint64_t length = fuzz_length(step);
+	uint32_t amid = 0;
+
+	if (step->argument & 0x80)
+		FUZZ_CALL(step, ipk_broadcast_commit_part(ring, length, IPK_BROADCAST_FILE, length, NULL));
+	else if (step->argument & 0x40)
+		FUZZ_CALL(step, ipk_broadcast_end_parts(ring));
+	else
+		FUZZ_CALL(step, ipk_broadcast_try_send_part(ring, fuzz_sent(), length, step->argument & 7, length, &amid));
+}
+
+static void take_part_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *step)
+{
+	struct ipk_broadcast_part part = {0};
+
+	if (fuzz_left("ipk_broadcast_try_part", ipk_broadcast_try_part(ring, &part), 1) != 0)
+		return;
+	fuzz_read(ipk_broadcast_data(ring), 2 * ring->capacity, part.offset, part.length);
+	switch (step->argument & 3) {
+	case 0:
+		FUZZ_CALL(step, ipk_broadcast_pass_part(ring, &part, step->argument & 4 ? -1 : 5));
+		break;
+	case 1:
+		FUZZ_CALL(step, ipk_broadcast_skip_part(ring, &part));
+		break;
+	case 2:
+		if (ipk_broadcast_lend_part(ring, &part, 5) == 0)
+			break;
+		/* fall through */
+	default:
+		FUZZ_CALL(step, ipk_broadcast_return_part(ring, &part));
+		break;
+	}
+}
+
 static void ask_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *step)
 {
 	struct ipk_broadcast_stat stat;
@@ -231,6 +268,8 @@ static void ask_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *st
 	FUZZ_CALL(step, ipk_broadcast_holder(ring));
 	FUZZ_CALL(step, ipk_broadcast_slowest(ring));
 	FUZZ_CALL(step, ipk_broadcast_bury(ring));
+	FUZZ_CALL(step, ipk_broadcast_forsaken(ring, step->value));
+	FUZZ_CALL(step, ipk_broadcast_alone(ring));
 }
 
 static void call_broadcast(int view, const struct fuzz_step *step)
@@ -240,7 +279,7 @@ static void call_broadcast(int view, const struct fuzz_step *step)
 		{fuzz_sent(), step->value % 100}, {fuzz_sent(), 0}, {fuzz_sent(), fuzz_length(step)}};
 	uint64_t length = fuzz_length(step);
 
-	switch (step->call % 19) {
+	switch (step->call % 21) {
 	case 0:
 	case 6:
 		FUZZ_CALL(step, ipk_broadcast_subscribe(ring, step->argument & 0x40 ? UINT64_MAX : step->argument & 7));
@@ -292,6 +331,12 @@ static void call_broadcast(int view, const struct fuzz_step *step)
 		break;
 	case 17:
 		FUZZ_CALL(step, ipk_broadcast_unsubscribe(ring));
+		break;
+	case 18:
+		send_part_broadcast(ring, step);
+		break;
+	case 19:
+		take_part_broadcast(ring, step);
 		break;
 	default:
 		ask_broadcast(ring, step);

@@ -153,12 +153,15 @@ static void close_latest(void)
 
 /* --- each message to one ------------------------------------------------------------------------------------------------ */
 
+#define TAGGED 8 /* records may tell of files */
+
 static struct ipk_segment *open_mpmc(uint32_t options)
 {
 	struct ipk_mpmc_options chosen = {.capacity = CAPACITY,
 					  .max_messages = options & 4 ? 5 : 0,
 					  .participants = PARTICIPANTS,
 					  .on_consumer_death = options & 1,
+					  .oversize = options & TAGGED ? IPK_MPMC_FILES : IPK_MPMC_REFUSE,
 					  .on_consumer_gone = options >> 4};
 
 	memset(mpmc, 0, sizeof(mpmc));
@@ -183,6 +186,10 @@ static void act_mpmc(int action, int user)
 		break;
 	case 'w':
 		ipk_mpmc_try_reserve(ring, SHORT, &claim);
+		break;
+	case 'f':
+		if (ipk_mpmc_try_reserve(ring, SHORT, &claim) == 0)
+			ipk_mpmc_commit(ring, &claim, SHORT, 1);
 		break;
 	case 'a':
 		if (ipk_mpmc_try_reserve(ring, SHORT, &claim) == 0)
@@ -238,7 +245,9 @@ static struct ipk_segment *open_broadcast(uint32_t policy)
 static void act_broadcast(int action, int user)
 {
 	struct ipk_broadcast *ring = &broadcast[user];
-	struct ipk_broadcast_claim claim = {0, 0, 0};
+	struct ipk_broadcast_part part = {0};
+	struct ipk_broadcast_claim claim = {0};
+	uint32_t amid = 0;
 
 	switch (action) {
 	case 's':
@@ -255,6 +264,25 @@ static void act_broadcast(int action, int user)
 		break;
 	case 'r':
 		ipk_broadcast_try_receive(ring, fuzz_room(LONG), LONG);
+		break;
+	case 'p': /* a first part */
+		ipk_broadcast_try_send_part(ring, fuzz_sent(), SHORT, IPK_BROADCAST_MORE, SHORT, &amid);
+		break;
+	case 'q':
+		ipk_broadcast_try_send_part(ring, fuzz_sent(), SHORT, IPK_BROADCAST_MORE | IPK_BROADCAST_REST, SHORT, &amid);
+		break;
+	case 'e':
+		ipk_broadcast_try_send_part(ring, fuzz_sent(), SHORT, IPK_BROADCAST_REST, 2 * SHORT, &amid);
+		break;
+	case 'g':
+		ipk_broadcast_end_parts(ring);
+		break;
+	case 'f':
+		if (ipk_broadcast_try_reserve(ring, LONG, &claim) == 0)
+			ipk_broadcast_commit_part(ring, LONG, IPK_BROADCAST_FILE, SHORT, &claim);
+		break;
+	case 't':
+		ipk_broadcast_try_part(ring, &part);
 		break;
 	case 'm':
 		ipk_lock_try(&ring->shm->lock, &ring->member);
@@ -324,6 +352,8 @@ static const struct {
 	{"mpmc-locked", FUZZ_MPMC, 0, "ssmn"},
 	{"mpmc-dead-consumer", FUZZ_MPMC, IPK_MPMC_DROP << 4, "SRlllsssssssss"},
 	{"mpmc-dead-producer", FUZZ_MPMC, IPK_MPMC_ERROR << 4, "SSRR"},
+	{"mpmc-files", FUZZ_MPMC, TAGGED, "ssffsrrf"},
+	{"mpmc-dead-files", FUZZ_MPMC, TAGGED | IPK_MPMC_DROP << 4, "fFftTWs"},
 	{"mpmc-closed", FUZZ_MPMC, IPK_MPMC_ERROR << 4, "srx"},
 	{"broadcast-empty", FUZZ_BROADCAST, IPK_BROADCAST_BLOCK, ""},
 	{"broadcast-messages", FUZZ_BROADCAST, IPK_BROADCAST_BLOCK, "jsslsr"},
@@ -335,6 +365,11 @@ static const struct {
 	{"broadcast-dead-gone", FUZZ_BROADCAST, IPK_BROADCAST_BLOCK, "JSSR"},
 	{"broadcast-closed", FUZZ_BROADCAST, IPK_BROADCAST_OVERWRITE, "ssx"},
 	{"broadcast-overwrites", FUZZ_BROADCAST, IPK_BROADCAST_OVERWRITE, "jJ" FULL FULL "ls"},
+	{"broadcast-parts", FUZZ_BROADCAST, IPK_BROADCAST_PARTS, "jspqesr"},
+	{"broadcast-torn", FUZZ_BROADCAST, IPK_BROADCAST_PARTS, "jpqgspe"},
+	{"broadcast-dead-amid", FUZZ_BROADCAST, IPK_BROADCAST_PARTS, "jsPQ"},
+	{"broadcast-files", FUZZ_BROADCAST, IPK_BROADCAST_FILES, "jsfsf"},
+	{"broadcast-overwritten-files", FUZZ_BROADCAST, IPK_BROADCAST_OVERWRITE | IPK_BROADCAST_FILES, "jJff" FULL "fsr"},
 	{"broadcast-disconnects", FUZZ_BROADCAST, IPK_BROADCAST_DISCONNECT, "jJs" FULL FULL "rRM"},
 };
 

@@ -60,6 +60,7 @@ GROUPS = {
         "broadcast_copy.c",
         "broadcast_join.c",
         "broadcast_log.c",
+        "broadcast_parts.c",
         "broadcast_receive.c",
         "broadcast_send.c",
         "broadcast_side.h",

@@ -108,19 +108,45 @@ static void vandalise(uint64_t *seed)
 	}
 }
 
+static const uint32_t policies[] = {
+	IPK_BROADCAST_BLOCK,
+	IPK_BROADCAST_OVERWRITE,
+	IPK_BROADCAST_DISCONNECT,
+	IPK_BROADCAST_BLOCK | IPK_BROADCAST_PARTS,
+	IPK_BROADCAST_OVERWRITE | IPK_BROADCAST_FILES,
+};
+#define POLICIES (sizeof(policies) / sizeof(policies[0]))
+
 static void answer(int64_t rc)
 {
 	answers[rc >= 0 ? 0 : rc == -EAGAIN ? 1 : rc == -EBADMSG ? 2 : 3]++;
 }
 
+static void operate_on_part(uint64_t *seed)
+{
+	struct ipk_broadcast_part part = {0};
+
+	answer(ipk_broadcast_try_part(&ring, &part));
+	if (!part.taken)
+		return;
+	CHECK_RANGE(part.offset + part.length, 0, 2 * CAPACITY);
+	memcpy(scratch, ring.data + part.offset, part.length < CAPACITY ? part.length : CAPACITY);
+	if (random_below(seed, 4) == 0 && ipk_broadcast_lend_part(&ring, &part, 9) == 0)
+		answer(random_below(seed, 2) ? ipk_broadcast_release(&ring) : ipk_broadcast_return_loan(&ring));
+	else
+		answer(random_below(seed, 2) ? ipk_broadcast_pass_part(&ring, &part, 9) : ipk_broadcast_skip_part(&ring, &part));
+}
+
 static void operate(uint64_t *seed)
 {
+	uint32_t amid = 0;
+
 	struct ipk_slice slices[BATCH];
 	uint64_t ends[BATCH];
 	struct ipk_broadcast_claim claim = {0};
 	struct ipk_broadcast_stat stat;
 
-	switch (random_below(seed, 10)) {
+	switch (random_below(seed, 12)) {
 	case 0:
 		answer(ipk_broadcast_try_send(&ring, scratch, random_below(seed, LARGEST + 2)));
 		break;
@@ -160,6 +186,16 @@ static void operate(uint64_t *seed)
 		answer(ipk_broadcast_wait_room(&ring, random_below(seed, LARGEST), 0));
 		break;
 	case 8:
+		operate_on_part(seed);
+		break;
+	case 9:
+		answer(ipk_broadcast_try_send_part(&ring, scratch, random_below(seed, LARGEST), (uint32_t)random_below(seed, 8), 9,
+						   &amid));
+		if (random_below(seed, 2))
+			ipk_broadcast_end_parts(&ring);
+		answer(ipk_broadcast_forsaken(&ring, nasty(seed)));
+		break;
+	case 10:
 		CHECK_EQ(ipk_broadcast_stat(&ring, &stat), 0);
 		ipk_broadcast_slowest(&ring);
 		ipk_broadcast_holder(&ring);
@@ -175,8 +211,8 @@ static void garbage_between_calls(void)
 {
 	uint64_t seed = random_seed();
 
-	for (uint32_t policy = IPK_BROADCAST_BLOCK; policy <= IPK_BROADCAST_DISCONNECT; policy++) {
-		make_guarded(policy);
+	for (size_t policy = 0; policy < POLICIES; policy++) {
+		make_guarded(policies[policy]);
 		ipk_broadcast_set_spin(&ring, 0);
 		for (int i = 0; i < ROUNDS; i++) {
 			if (random_below(&seed, 3) == 0)
@@ -205,11 +241,11 @@ static void garbage_during_calls(void)
 {
 	uint64_t seed = random_seed(), own = random_next(&seed);
 
-	for (uint32_t policy = IPK_BROADCAST_BLOCK; policy <= IPK_BROADCAST_DISCONNECT; policy++) {
+	for (size_t policy = 0; policy < POLICIES; policy++) {
 		int64_t end;
 		pid_t pid;
 
-		make_guarded(policy);
+		make_guarded(policies[policy]);
 		ipk_broadcast_set_spin(&ring, 0);
 		pid = start(vandal, &own);
 		end = ipk_monotonic_ns() + CONCURRENT_NS;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +47,7 @@ class Model(RuleBasedStateMachine):
             mpmc.lane_of = CffiMpmcLane
         self.rings = [MpmcRing.create(capacity=CAPACITY)]
         while len(self.rings) < HANDLES:
-            self.rings.append(self.rings[0].from_fd(mpmc.os.dup(self.rings[0].fileno())))
+            self.rings.append(self.rings[0].from_fd(os.dup(self.rings[0].fileno())))
         for ring in self.rings:
             ring.join()
         self.records: list[Record] = []

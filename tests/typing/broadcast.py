@@ -9,7 +9,7 @@ from typing_extensions import assert_type
 from ipckit import BroadcastRing, errors
 from ipckit.ring import BroadcastStat, Loan, Reservation
 
-with BroadcastRing.create("/name", capacity=4096, slow_reader="overwrite", participants=8) as ring:
+with BroadcastRing.create("/name", capacity=4096, slow_reader="overwrite", oversize="file", participants=8) as ring:
     assert_type(ring, BroadcastRing)
     assert_type(ring.subscribe(3, timeout=1), int)
     assert_type(ring.unsubscribe(), bool)
@@ -35,3 +35,5 @@ with BroadcastRing.create("/name", capacity=4096, slow_reader="overwrite", parti
     ring.send("text")  # type: ignore[arg-type]
 
 BroadcastRing.create(slow_reader="drop")  # type: ignore[arg-type]
+BroadcastRing.create(oversize="fragments")
+BroadcastRing.create(oversize="parts")  # type: ignore[arg-type]

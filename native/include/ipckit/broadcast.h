@@ -13,6 +13,17 @@
  *   | length      | size of the record      | sequence | message, padded
  *   | of the msg. | before, 0: the first one| from 0   |
  *
+ * Sizes are multiples of 8, so the lowest three bits of that of the record before are free: IPK_BROADCAST_MORE ... of this
+ * record. The sequence counts messages: how many complete ones there were before.
+ *
+ * What becomes of a message that takes more than half of the ring is the creator's choice. It is refused; or it is sent in parts,
+ * one record each, MORE on all but the last and REST on all but the first; or it lies in a file, and one record, FILE,
+ * tells in which. A writer of parts keeps the writer lock from the first to the last, so nobody's record comes between. If
+ * it gives up or is killed, the next record is no REST: there never was a message, and readers forget what they have. A
+ * reader that begins amid a message passes over the rest. Parts are only for a ring that blocks: on the others they would
+ * overwrite one another before a reader that slept could have them. What a file record leaves to its file counts as an eighth of the ring, so
+ * that no more than eight files are retained; who makes the files removes those that the ring has got past (ipk_broadcast_forsaken).
+ *
  * Positions are free-running counts of bytes. Records lie one behind the other from `oldest` to `tail`; what lies there is
  * retained, whether or not anybody has still to read it, so that a late joiner can have it. A writer holds the writer lock from
  * its look at the tail to the store of the tail, and that store commits the message. So a writer that is killed
@@ -44,7 +55,8 @@
  * Sync points:
  *   broadcast.tail   commit stores position (seq_cst) -> receive loads position (acquire): the records before it are complete
  *   broadcast.last   commit stores last (release)     -> join loads last (acquire): the record there is complete, and position beyond it
- *   broadcast.oldest make room stores oldest, then words of the data (release) -> a reader loads words, then oldest (acquire)
+ *   broadcast.oldest make room stores oldest, then words of the data (release) -> a reader loads words (acquire), then oldest; one
+ *                    that was passed loads oldest (acquire), then words of the record there
  *   broadcast.cursor receive stores cursor (seq_cst)  -> make room loads cursor (acquire): the bytes before it are reusable
  *   broadcast.join   subscribe stores the role (seq_cst), then loads position (seq_cst); make room loads the roles (seq_cst)
  *                    after its store of position (seq_cst): a reader that it did not see begins no earlier than at its tail
@@ -52,6 +64,8 @@
  *                    a cursor or a role for writers
  *   broadcast.want   a writer that is about to sleep stores `want`, then announces itself (seq_cst) -> a reader that finds it
  *                    announced (seq_cst) loads `want`: it wakes when its own cursor passes that, so once in each sleep
+ *                    (Whoever sleeps has a reader before `want`. Whoever does not sleep after all, or stores a `want` over one
+ *                    that all readers have passed, wakes the others, whose `want` that was.)
  *
  * A waker that is killed between its change and its wake-up costs the sleepers at most one slice (IPK_SLICE_NS).
  *
@@ -83,6 +97,11 @@
 #define IPK_BROADCAST_BLOCK 0 /* what becomes of a slow reader */
 #define IPK_BROADCAST_OVERWRITE 1
 #define IPK_BROADCAST_DISCONNECT 2
+#define IPK_BROADCAST_PARTS 4 /* what becomes of a long message; or'ed to IPK_BROADCAST_BLOCK */
+#define IPK_BROADCAST_FILES 8 /* or'ed to any of the three */
+#define IPK_BROADCAST_MORE 1  /* of a record: other parts of the message follow */
+#define IPK_BROADCAST_REST 2  /* it is not the first part */
+#define IPK_BROADCAST_FILE 4  /* the message is in a file */
 
 struct ipk_broadcast_stat {
 	uint64_t capacity;       /* bytes */
@@ -101,12 +120,25 @@ struct ipk_broadcast_stat {
 	uint32_t consumers;      /* the same, and on a ring that disconnects still connected */
 	uint32_t policy;
 	uint32_t participants;   /* how many there may be */
+	uint32_t oversize;       /* IPK_BROADCAST_PARTS, _FILES or 0 */
 };
 
 struct ipk_broadcast_claim {
 	uint64_t offset; /* of the room, or of the message, in the data */
 	uint64_t length; /* bytes */
+	uint64_t position; /* of the record in the stream; only of a reservation */
 	uint32_t taken;  /* 1: the claim is the caller's to end */
+};
+
+struct ipk_broadcast_part {
+	uint64_t offset;   /* of its content in the data */
+	uint64_t length;   /* bytes */
+	uint64_t position; /* of the record in the stream */
+	uint64_t after;    /* of the record behind it */
+	uint64_t sequence; /* of the record behind it */
+	uint64_t file[3];  /* FILE: its first words */
+	uint32_t flags;    /* IPK_BROADCAST_MORE ... */
+	uint32_t taken;    /* 1: the part is the caller's to end; 2: as a loan */
 };
 /* cffi: end */
 
@@ -132,7 +164,7 @@ struct ipk_broadcast_sleep {
 struct ipk_broadcast_shm {
 	uint64_t capacity; /* power of two; r/o after create, as all of the line */
 	uint32_t participants;
-	uint32_t policy;
+	uint32_t policy; /* with PARTS or FILES */
 	_Alignas(IPK_LINE) struct ipk_lock_shm lock; /* writers */
 	struct ipk_broadcast_tail tail;
 	struct ipk_broadcast_oldest oldest;
@@ -155,6 +187,7 @@ struct ipk_broadcast_writer {
 	uint64_t length;           /* bytes of message that there is room for */
 	uint64_t previous;         /* size of the record before */
 	uint64_t sequence;
+	uint32_t amid;             /* of a message in parts: the lock is kept for the next one */
 };
 
 /* The reading side of a view. Fields but turn, position, told and spin: of the thread whose turn it is. */
@@ -165,6 +198,7 @@ struct ipk_broadcast_reader {
 	_Atomic uint64_t sequence;          /* of the next message; block: not known before the first one was received */
 	uint64_t tail_seen;
 	uint64_t loan; /* bytes that release() will pass */
+	uint64_t loan_bytes; /* bytes of the message on loan, for the counter */
 	_Atomic uint64_t told; /* messages lost, and the caller was told so */
 	struct ipk_spin spin;
 };
@@ -188,6 +222,8 @@ struct ipk_broadcast {
 	uint64_t capacity;   /* as validated, as all of the geometry; the segment's own words are not read again */
 	uint64_t mask;
 	uint32_t policy;
+	uint32_t oversize;
+	uint32_t flags;      /* of records, that the choice allows */
 	_Atomic uint32_t closed;
 	struct ipk_broadcast_writer writer;
 	struct ipk_broadcast_reader reader;
@@ -202,7 +238,7 @@ struct ipk_broadcast;
 /* Make a ring and a view of it. path: NULL for an anonymous one (memfd), else where in /dev/shm it is published.
  *
  * capacity: a power of two, IPK_BROADCAST_MIN_CAPACITY to IPK_BROADCAST_MAX_CAPACITY, and no less than a page. policy:
- * IPK_BROADCAST_BLOCK ... participants: how many views may be writers or readers at a time, 1 to IPK_ROSTER_MAX. mode:
+ * IPK_BROADCAST_BLOCK ..., with IPK_BROADCAST_PARTS or _FILES. participants: how many views may be writers or readers at a time, 1 to IPK_ROSTER_MAX. mode:
  * permission bits, exact. ring: zeroed memory of the caller's. Returns 0; -EEXIST, -ENOSPC, -EINVAL, -errno; then nothing is left.
  */
 int ipk_broadcast_create(struct ipk_broadcast *ring, const char *path, uint64_t capacity, uint32_t policy,
@@ -244,11 +280,25 @@ int ipk_broadcast_try_reserve(struct ipk_broadcast *ring, uint64_t length, struc
 int ipk_broadcast_commit(struct ipk_broadcast *ring, uint64_t length);
 int ipk_broadcast_abort(struct ipk_broadcast *ring);
 
+/* Commit as ipk_broadcast_commit does, what is one record of a message of `bytes` bytes; flags: of the record. claim: that of the
+ * reservation, which is no longer taken; or NULL. */
+int ipk_broadcast_commit_part(struct ipk_broadcast *ring, uint64_t length, uint32_t flags, uint64_t bytes,
+			      struct ipk_broadcast_claim *claim);
+
+/* Send one part of a message of `bytes` bytes, as ipk_broadcast_try_send does a whole one. After one with MORE the writer lock
+ * stays with this thread, and *amid is 1, until it has sent the last one (0), or gives up with ipk_broadcast_end_parts. Does not block.
+ * Returns as try_send; -EAGAIN amid a message changes nothing; -EINVAL: the flags; -EPERM: the lock is not this thread's. */
+int ipk_broadcast_try_send_part(struct ipk_broadcast *ring, const void *data, uint64_t length, uint32_t flags, uint64_t bytes,
+				uint32_t *amid);
+
+/* Send no more of the message that this thread is amid: there never was one. Does not block. Returns 0; -EINVAL: there is none. */
+int ipk_broadcast_end_parts(struct ipk_broadcast *ring);
+
 /* Wait until a message of `length` bytes may be sent: spin, then sleep, at most one slice for the lock and one for room. Blocks.
  *
  * Returns 0: try again. -EAGAIN: the slice is over, or a handler ran (-EINTR): look around and wait again. -ETIMEDOUT: the
  * deadline has passed, and readers have still to read what is in the way. -ETIME: it has passed, and another writer, which lives,
- * has the lock (ipk_broadcast_holder). -EMSGSIZE, -EBUSY, -ENOSPC, -EBADMSG, -EBADF as try_send; -EBADF also when somebody closed
+ * has the lock (ipk_broadcast_holder). Amid a message in parts the lock stays ours. -EMSGSIZE, -EBUSY, -ENOSPC, -EBADMSG, -EBADF as try_send; -EBADF also when somebody closed
  * our descriptors of the ring, and so nobody can tell us who lives. */
 int ipk_broadcast_wait_room(struct ipk_broadcast *ring, uint64_t length, int64_t deadline_ns);
 
@@ -270,7 +320,8 @@ int ipk_broadcast_unsubscribe(struct ipk_broadcast *ring);
  *
  * Returns its length; -EMSGSIZE if that is more than size: it is still the next one, and ipk_broadcast_next_length tells how
  * long it is; -EAGAIN if there is none; -ESTALE if messages were overwritten before we had read them: as many as ipk_broadcast_told
- * tells, and until that is asked there is nothing else; -ECONNRESET: disconnected, until subscribe; -EALREADY if another thread is inside with this
+ * tells, and until that is asked there is nothing else; -EOVERFLOW if it is in parts or in a file (ipk_broadcast_try_part);
+ * -ECONNRESET: disconnected, until subscribe; -EALREADY if another thread is inside with this
  * view; -EBUSY if it has a message on loan; -ENOSPC; -EBADMSG; -EBADF. */
 int64_t ipk_broadcast_try_receive(struct ipk_broadcast *ring, void *into, uint64_t size);
 
@@ -290,6 +341,32 @@ uint64_t ipk_broadcast_told(struct ipk_broadcast *ring);
 int ipk_broadcast_try_lend(struct ipk_broadcast *ring, struct ipk_broadcast_claim *claim);
 int ipk_broadcast_release(struct ipk_broadcast *ring);
 int ipk_broadcast_return_loan(struct ipk_broadcast *ring);
+
+/* Take the reading side of the view, for the next record, be it a message or a part of one, and end that with one of the
+ * four below; until then other calls of a receiver are -EALREADY. On a ring that blocks no writer touches the record meanwhile; on the others
+ * only `file` is to be relied on. Does not block. part: zeroed. Returns 0, or -errno as try_receive and nothing is taken. */
+int ipk_broadcast_try_part(struct ipk_broadcast *ring, struct ipk_broadcast_part *part);
+
+/* Pass the record: received is a message of `bytes` bytes that it completes, or with -1 none. Does not block.
+ * Returns 0; -EINVAL: it is not taken (forked). */
+int ipk_broadcast_pass_part(struct ipk_broadcast *ring, struct ipk_broadcast_part *part, int64_t bytes);
+
+/* Pass the record, and count its message as lost. As pass_part. */
+int ipk_broadcast_skip_part(struct ipk_broadcast *ring, struct ipk_broadcast_part *part);
+
+/* The record is still the next one. As pass_part. */
+int ipk_broadcast_return_part(struct ipk_broadcast *ring, struct ipk_broadcast_part *part);
+
+/* Make a loan of it, as of a message of `bytes` bytes that it completes: release and return_loan end that. Only on a ring that
+ * blocks. As pass_part. */
+int ipk_broadcast_lend_part(struct ipk_broadcast *ring, struct ipk_broadcast_part *part, uint64_t bytes);
+
+/* Whether nothing in the ring tells, or will tell, of a record at that position, where there was once to be one: the ring has got past it, or
+ * its writer gave up or died. Looks at the writer lock; does not block. Returns 1; 0 also if it is not known; -errno. */
+int ipk_broadcast_forsaken(struct ipk_broadcast *ring, uint64_t position);
+
+/* Whether nobody that lives is a writer or a reader. Also after close. Asks the kernel. Returns 1 or 0. */
+int ipk_broadcast_alone(struct ipk_broadcast *ring);
 
 /* Wait until there is a message: spin, then sleep, at most one slice. Blocks.
  *
