@@ -30,6 +30,7 @@ _CROWDED = "the ring has as many participants as it may, and all live; create it
 
 _CORE = Core("mpmc", lib.IPK_KIND_MPMC)
 _CLOSED_LANE = lane_of(_CORE.closed)
+_CLOSED_CLAIM = claims_of(_CORE.closed, _CLOSED_LANE)  # made now: at the end of the interpreter nothing is imported
 
 
 class MpmcStat(NamedTuple):
@@ -249,7 +250,7 @@ class MpmcHandle(RingHandle):
 
     def _release(self) -> None:
         ring, self._ring, self._lane = self._ring, _CORE.closed, _CLOSED_LANE
-        self._new_claim = claims_of(_CORE.closed, self._lane)
+        self._new_claim = _CLOSED_CLAIM
         lib.ipk_mpmc_close(ring)  # wakes the waiters among our threads, and may wait for a lock
         if self._long is not None:
             self._long.sweep_all()
