@@ -33,6 +33,7 @@ import threading
 __all__ = [
     "AccessError",
     "AlreadyExistsError",
+    "AuthenticationError",
     "BrokenBarrierError",
     "BrokenPeerError",
     "BusyError",
@@ -41,6 +42,7 @@ __all__ = [
     "DeadlockError",
     "DisconnectedError",
     "EndOfStreamError",
+    "GarbageArgumentsError",
     "IPCError",
     "LayoutError",
     "LimitError",
@@ -53,15 +55,23 @@ __all__ = [
     "OwnerDiedError",
     "OwnerDiedWarning",
     "PeerDiedError",
+    "ProcedureUnavailableError",
+    "ProgramMismatchError",
+    "ProgramUnavailableError",
     "QueueEmpty",
     "QueueFull",
+    "RemoteFailureError",
     "RemovedError",
+    "RpcError",
+    "RpcMismatchError",
+    "RpcProtocolError",
     "StalledError",
     "SyscallError",
     "TimeoutExpired",
     "UnsupportedError",
     "WorkerDiedError",
     "WouldBlockError",
+    "XdrError",
     "check",
     "syscall_error",
 ]
@@ -223,8 +233,78 @@ class LayoutError(IPCError):
     """A segment is not what it should be: magic, layout version or geometry differ, or its content is corrupt."""
 
 
+class XdrError(IPCError, ValueError):
+    """A value does not fit its XDR type, or bytes are no encoding of one: RFC 4506.
+
+    Attributes:
+        path: where in the value: ``entries[3].name``; "" for the whole of it.
+        offset: where in the encoding: bytes from its begin.
+    """
+
+    path: str = ""
+    offset: int = 0
+
+
 class BrokenBarrierError(IPCError, threading.BrokenBarrierError):
     """The barrier was reset or aborted, a wait at it was given up, or a party died."""
+
+
+class RpcError(IPCError):
+    """A remote procedure call was answered, but not with a result."""
+
+
+class ProgramUnavailableError(RpcError):
+    """The server does not export the program: PROG_UNAVAIL of RFC 5531."""
+
+
+class ProgramMismatchError(RpcError):
+    """The server exports the program, but not in this version: PROG_MISMATCH of RFC 5531.
+
+    Attributes:
+        low: the lowest version that it exports.
+        high: the highest one.
+    """
+
+    low: int = 0
+    high: int = 0
+
+
+class ProcedureUnavailableError(RpcError):
+    """The program has no procedure of that number: PROC_UNAVAIL of RFC 5531."""
+
+
+class GarbageArgumentsError(RpcError):
+    """The server could not decode the arguments: GARBAGE_ARGS of RFC 5531."""
+
+
+class RemoteFailureError(RpcError):
+    """The procedure failed in the server: SYSTEM_ERR of RFC 5531."""
+
+
+class RpcMismatchError(RpcError):
+    """The server does not speak version 2 of the protocol: RPC_MISMATCH of RFC 5531.
+
+    Attributes:
+        low: the lowest version of the protocol that it speaks.
+        high: the highest one.
+    """
+
+    low: int = 0
+    high: int = 0
+
+
+class AuthenticationError(RpcError):
+    """The server refused the credential, or its own verifier does not prove who it is: AUTH_ERROR of RFC 5531.
+
+    Attributes:
+        auth_stat: why; ``ipckit.rpc.AuthStat`` names the numbers.
+    """
+
+    auth_stat: int = 0
+
+
+class RpcProtocolError(RpcError):
+    """The other side sent what is no message of the protocol."""
 
 
 _CLASSES: dict[int, type[SyscallError]] = {
