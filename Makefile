@@ -7,6 +7,7 @@ PEERS := .venv-peers
 READY := $(VENV)/ready
 ARGS ?=
 REPEATS ?= 50
+SECONDS ?= 60
 # Tests mostly wait, so more of them at a time than there are processors.
 PYTEST := $(BIN)/python -m pytest -n 4 --dist worksteal
 
@@ -14,7 +15,7 @@ CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.c) 
 BUILT := build/built
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers test build check lint types test-c stress asan tsan mutate repeat docs wheel fix clean distclean
+.PHONY: help bench bench-peers test build check lint types test-c stress asan tsan mutate fuzz-rpc repeat docs wheel fix clean distclean
 
 help: ## this list
 	@echo "ipckit: inter-process communication on Linux"
@@ -89,8 +90,15 @@ stress: build ## kill sweeps and storms, soaks and fuzzing, and the whole suite 
 	$(MAKE) -C native storm-sync SECONDS=600
 	$(MAKE) -C native storm-rings SECONDS=600
 	$(MAKE) -C native fuzz SECONDS=600
+	$(MAKE) fuzz-rpc SECONDS=600
 	$(BIN)/python -m pytest -m stress $(ARGS)
 	$(MAKE) repeat
+
+fuzz-rpc: build ## fuzz what ipckit.rpc reads from peers with libFuzzer, SECONDS=60 for each of its two halves
+	@mkdir -p build; why=$$($(BIN)/python -m pip install -q --only-binary atheris 'atheris>=3' 2>&1) || \
+		{ echo "fuzz-rpc: nothing was fuzzed, for atheris cannot be installed: $$(echo "$$why" | tail -n 1)"; exit 0; }; \
+	for name in $(basename $(notdir $(wildcard tests/rpc/fuzz_*.py))); do \
+		$(BIN)/python -m tests.rpc.$$name -max_total_time=$(SECONDS) -artifact_prefix=build/$$name- || exit 1; done
 
 repeat: build ## the suite REPEATS times over: no flake
 	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \

@@ -1,0 +1,1 @@
+"""What rpcbind(8) and a port mapper of ours say to each other: programs and universal addresses."""
