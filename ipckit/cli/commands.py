@@ -19,14 +19,14 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import ipckit
-from ipckit.cli import bench, rpcinfo
+from ipckit.cli import bench, rpcgen, rpcinfo
 from ipckit.cli.failure import Failure
 from ipckit.errors import IPCError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-COMMANDS = (bench, rpcinfo)
+COMMANDS = (bench, rpcgen, rpcinfo)
 
 
 def run(arguments: list[str] | None = None) -> int:
