@@ -12,11 +12,18 @@ from ipckit.bench.suite import load, rows_of
 if TYPE_CHECKING:
     from ipckit.bench.row import Row
 
-PEERS = {"faster-fifo": "fifo", "iceoryx2": "iceoryx", "pynng": "nng", "pyzmq": "zeromq"}
+PEERS = {
+    "faster-fifo": "fifo",
+    "iceoryx2": "iceoryx",
+    "pynng": "nng",
+    "pyzmq": "zeromq",
+    "rpyc": "rpyc",
+    "xdrlib3": "xdrlib3",
+}
 """Packages, and the modules of their rows."""
 
 _OURS = ("ipckit_spsc", "ipckit_mpmc", "ipckit_queue", "ipckit_broadcast")
-_COMMON = ("standard", "futex")
+_COMMON = ("standard", "futex", "xmlrpc", "libtirpc")
 _STREAMS = ("mp.Queue", "mp.Pipe", "os.pipe (bare)")
 _LOCKS = (
     "sync.Mutex",
@@ -76,6 +83,18 @@ def parts(*, quick: bool) -> list[Part]:
         Part("arrays", "Arrays", settings("array", budget=15, sizes=(_MIB, 64 * _MIB), limit=60.0)),
         Part("many", "Many producers, many consumers", settings("crowd", budget=14, sizes=(64,))),
         Part("broadcast", "One writer, many readers", settings("fan cost", "fan rate", budget=18, sizes=(64,))),
+        Part(
+            "xdr",
+            "Structs as XDR",
+            settings("encode", "decode", budget=6),
+            ("rpc.xdr.codec", "rpc.xdr.Packer", "xdrlib"),
+        ),
+        Part(
+            "rpc",
+            "Remote procedure calls, two processes on two CPUs",
+            settings("calls", "call", budget=12),
+            ("rpc unix", "rpc TCP", "rpc UDP"),
+        ),
         Part("locks", "Locks and events", settings("pair", "handoff", "wakeup", budget=8, sizes=(8,)), _LOCKS),
     ]
 

@@ -85,8 +85,30 @@ def _locks() -> list[Callable[[Reports], Verdict]]:
     ]
 
 
+def _xdr() -> list[Callable[[Reports], Verdict]]:
+    return [
+        times(Figure("xdr", key, None, "rpc.xdr.codec"), peer, 3)
+        for key in ("encode", "decode")
+        for peer in ("xdrlib3", "xdrlib")
+    ]
+
+
+def _rpc() -> list[Callable[[Reports], Verdict]]:
+    wanted = {
+        "rpc unix": {"rpyc unix": 3, "libtirpc unix": 1 / 3},
+        "rpc TCP": {"rpyc TCP": 3, "xmlrpc": 3, "libtirpc TCP": 1 / 3},
+        "rpc UDP": {"libtirpc UDP": 1 / 3},
+    }
+    return [
+        times(Figure("rpc", "call", size, row), peer, factor)
+        for row, factors in wanted.items()
+        for peer, factor in factors.items()
+        for size in (0, 1024)
+    ]
+
+
 def judge_all(reports: Reports) -> list[Verdict]:
     """The verdicts of all parts that *reports* has."""
-    judges = [*_one_way(), *_latency(), *_content(), *_many(), *_locks()]
+    judges = [*_one_way(), *_latency(), *_content(), *_many(), *_locks(), *_xdr(), *_rpc()]
     verdicts = [judge(reports) for judge in judges]
     return [verdict for verdict in verdicts if verdict.part in reports]

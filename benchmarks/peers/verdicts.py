@@ -62,6 +62,7 @@ class Figure:
             "handoff": "hand-off",
             "wakeup": "wake-up",
             "asleep": "round trip, both asleep",
+            "call": "remote call",
             "idle": "processor time when idle",
         }
         text = words.get(self.key, self.key) + (" on one CPU" if self.part == "one-cpu" else "")

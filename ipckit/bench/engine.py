@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from ipckit.bench import environment
 from ipckit.bench.placement import choose, read_topology
-from ipckit.bench.quantity import ARRAY, BY_KEY, CROWD, FAN_COST, FAN_RATE, READ, ROUNDTRIP, THROUGHPUT, WRITE
+from ipckit.bench.quantity import (
+    ARRAY,
+    BY_KEY,
+    CALL,
+    CALLS,
+    CROWD,
+    FAN_COST,
+    FAN_RATE,
+    READ,
+    ROUNDTRIP,
+    THROUGHPUT,
+    WRITE,
+)
 from ipckit.bench.report import Cell, Report
 from ipckit.bench.row import Channel
 from ipckit.bench.settings import nominal
@@ -100,6 +112,7 @@ class Engine:
         sized: dict[Quantity, Sequence[int]] = {THROUGHPUT: sizes, ROUNDTRIP: trips, READ: sizes, WRITE: sizes}
         sized |= {ARRAY: sizes, CROWD: self._settings.pairs}
         sized |= dict.fromkeys((FAN_COST, FAN_RATE), self._settings.readers)
+        sized |= dict.fromkeys((CALLS, CALL), self._settings.arguments)
         asked = row.measures
         if (keys := self._settings.measures) is not None:
             asked = tuple(BY_KEY[key] for key in keys if row.answers(BY_KEY[key]))

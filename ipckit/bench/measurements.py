@@ -17,7 +17,7 @@ from ipckit.bench.quantity import HANDOFF, ROUNDTRIP, percentiles
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from ipckit.bench.row import Channel, Lock, OtherMemory
+    from ipckit.bench.row import Caller, Channel, Coder, Lock, OtherMemory
 
 ASLEEP_PAUSE = 300e-6  # s, between two looks at the peer: longer than any sensible spin
 ASLEEP_LIMIT = 2.0  # s
@@ -93,6 +93,18 @@ class Side:
         """The way to the other's memory."""
         way: OtherMemory = self.objects[0]
         return way
+
+    @property
+    def coder(self) -> Coder:
+        """The row of a codec."""
+        coder: Coder = self.objects[0]
+        return coder
+
+    @property
+    def caller(self) -> Caller:
+        """The row of remote procedure calls."""
+        caller: Caller = self.objects[0]
+        return caller
 
 
 def sample_payload(size: int) -> bytes:
@@ -330,3 +342,47 @@ def _show(side: Side, memory: bytearray) -> None:
 def latencies(begun: list[int], ended: list[int], statistics: tuple[str, ...] = HANDOFF.statistics) -> dict[str, float]:
     """The percentiles of the differences of moments that two processes noted."""
     return percentiles(sorted(end - begin for begin, end in zip(begun, ended, strict=True)), statistics)
+
+
+def encode_first(side: Side, count: int) -> int:
+    """Encode the list of structs *count* times; return nanoseconds."""
+    encode, _, value, _ = _tried_out(side)
+    for _ in repeat(None, warm_up(count)):
+        encode(value)
+    start = clock()
+    for _ in repeat(None, count):
+        encode(value)
+    return clock() - start
+
+
+def decode_first(side: Side, count: int) -> int:
+    """Decode the list of structs *count* times; return nanoseconds."""
+    _, decode, _, data = _tried_out(side)
+    for _ in repeat(None, warm_up(count)):
+        decode(data)
+    start = clock()
+    for _ in repeat(None, count):
+        decode(data)
+    return clock() - start
+
+
+def encode_second(side: Side, count: int) -> None:
+    """Nobody else takes part."""
+
+
+decode_second = encode_second
+
+
+def _tried_out(side: Side) -> tuple[Any, Any, Any, bytes]:
+    """The two calls of a codec, the list of structs and its encoding, which must be what everybody has."""
+    from ipckit.bench.structs import Struct, sample_structs  # not at the top: no other row needs them
+    from ipckit.rpc import xdr
+
+    encode, decode = side.coder.calls()
+    value = sample_structs()
+    data = encode(value)
+    if data != xdr.codec(list[Struct]).encode(value):
+        raise CheckFailed("the structs are encoded otherwise than RFC 4506 says")
+    if decode(data) != value:
+        raise CheckFailed("what was decoded is not what was encoded")
+    return encode, decode, value, data

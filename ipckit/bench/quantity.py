@@ -18,14 +18,16 @@ class Quantity(NamedTuple):
     sized: bool
     """Whether there is an answer for each size of the message, or for each number of what `counted` says."""
     counted: str = "bytes"
-    """"bytes", "pairs" or "readers"."""
+    """"bytes", "pairs", "readers" or "arguments"."""
 
     def at(self, size: int) -> str:
-        """*size* as people write it: "64 B"; "2+2" of pairs; "8 readers"."""
+        """*size* as people write it: "64 B"; "2+2" of pairs; "8 readers"; "null" of a call's arguments."""
         if self.counted == "pairs":
             return f"{size}+{size}"
         if self.counted == "readers":
             return "1 reader" if size == 1 else f"{size} readers"
+        if self.counted == "arguments" and size == 0:
+            return "null"
         return size_text(size)
 
     def text(self, value: float) -> str:
@@ -48,6 +50,20 @@ HANDOFF = Quantity(
 )
 READ = Quantity("read", "Another process's memory: one read", "ns", ("read",), higher_is_better=False, sized=True)
 WRITE = Quantity("write", "Another process's memory: one write", "ns", ("write",), higher_is_better=False, sized=True)
+ENCODE = Quantity(
+    "encode", "XDR: a list of 10,000 structs, encoded", "ns", ("encode",), higher_is_better=False, sized=False
+)
+DECODE = Quantity(
+    "decode", "XDR: a list of 10,000 structs, decoded", "ns", ("decode",), higher_is_better=False, sized=False
+)
+CALLS = Quantity(
+    "calls", "Remote procedure calls, one after the other", "calls/s", ("rate",),
+    higher_is_better=True, sized=True, counted="arguments",
+)  # fmt: skip
+CALL = Quantity(
+    "call", "Remote procedure call", "ns", ("p50", "p90", "p99", "p99.9"),
+    higher_is_better=False, sized=True, counted="arguments",
+)  # fmt: skip
 
 # What is asked only where the settings name it, or by rows of `ipckit.bench.loads`.
 BESIDE = Quantity(
@@ -70,7 +86,7 @@ FAN_RATE = Quantity(
 )  # fmt: skip
 FURTHER = (BESIDE, ASLEEP, IDLE, OBJECTS, ARRAY, CROWD, FAN_COST, FAN_RATE)
 
-QUANTITIES = (THROUGHPUT, ROUNDTRIP, WAKEUP, PAIR, HANDOFF, READ, WRITE, *FURTHER)
+QUANTITIES = (THROUGHPUT, ROUNDTRIP, WAKEUP, PAIR, HANDOFF, READ, WRITE, ENCODE, DECODE, CALLS, CALL, *FURTHER)
 BY_KEY = {quantity.key: quantity for quantity in QUANTITIES}
 
 NEEDED_FOR = {"p50": 1, "p90": 10, "p99": 100, "p99.9": 1000}

@@ -1,4 +1,4 @@
-"""What a row of the benchmark is: a `Channel` that carries messages one way, a `Lock`, or a way to `OtherMemory`.
+"""What a row of the benchmark is: a `Channel` that carries messages one way, a `Lock`, a `Caller`, and others.
 
 To add a primitive, put a file like this one into `ipckit/bench/suite`; the engine derives every measurement from it.
 The objects are made in the orchestrating process and pickled to two fresh interpreters, as arguments of
@@ -26,6 +26,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ipckit.bench.quantity import (
     ASLEEP,
     BESIDE,
+    CALL,
+    CALLS,
+    DECODE,
+    ENCODE,
     HANDOFF,
     IDLE,
     PAIR,
@@ -39,6 +43,9 @@ from ipckit.bench.quantity import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from ipckit.bench.structs import Struct
 
 
 class Row:
@@ -141,3 +148,45 @@ class OtherMemory(Row):
     def writer(self, pid: int, address: int, /) -> Callable[[Any], object]:
         """The callable that copies bytes to *address* of the process *pid*."""
         raise NotImplementedError
+
+
+class Coder(Row):
+    """A way to write `ipckit.bench.structs.Struct` as XDR, in one process alone."""
+
+    measures: ClassVar[tuple[Quantity, ...]] = (ENCODE, DECODE)
+
+    def __init__(self) -> None:
+        """Make nothing: the process that measures has all that it takes."""
+
+    def calls(self) -> tuple[Callable[[list[Struct]], bytes], Callable[[bytes], list[Struct]]]:
+        """The callables that encode and decode a list of structs."""
+        raise NotImplementedError
+
+
+class Caller(Row):
+    """Calls of procedures from one process to a server in the other."""
+
+    measures: ClassVar[tuple[Quantity, ...]] = (CALLS, CALL)
+
+    def __init__(self) -> None:
+        """Make nothing: the one process makes the server, the other is told where it is."""
+
+    def serving(self) -> AbstractContextManager[str]:
+        """Serve within the context, in the serving process; its value says where."""
+        raise NotImplementedError
+
+    def calling(self, where: str, data: bytes, /) -> AbstractContextManager[Callable[[], object]]:
+        """The callable that makes one call and returns what came back, in the calling process; it is timed.
+
+        Args:
+            where: what `serving` said.
+            data: for the procedure that sends it back; empty: the callable calls the one that takes and gives nothing.
+        """
+        raise NotImplementedError
+
+    def trips(self, where: str, data: bytes, count: int, /) -> list[int]:
+        """Nanoseconds of each of *count* calls, after some more that are not timed."""
+        from ipckit.bench.call_loops import timed_calls  # not at the top: the orchestrator has no use for it
+
+        with self.calling(where, data) as call:
+            return timed_calls(call, data, count)

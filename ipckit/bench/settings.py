@@ -32,6 +32,8 @@ class Settings:
     pairs: tuple[int, ...] = (1, 2, 4)
     """How many producers, and as many consumers."""
     readers: tuple[int, ...] = (1, 2, 4, 8)
+    arguments: tuple[int, ...] = (0, 1024)
+    """Bytes that a remote procedure is sent, and sends back; 0: the null procedure, which takes nothing."""
     idle: float = 10.0
     """For how many seconds a waiting receiver is watched."""
     budget: float | None = None

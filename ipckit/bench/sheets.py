@@ -5,9 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipckit.bench.quantity import FURTHER, HANDOFF, PAIR, READ, ROUNDTRIP, THROUGHPUT, WAKEUP, WRITE, Quantity
+from ipckit.bench.quantity import (
+    CALL,
+    CALLS,
+    DECODE,
+    ENCODE,
+    FURTHER,
+    HANDOFF,
+    PAIR,
+    READ,
+    ROUNDTRIP,
+    THROUGHPUT,
+    WAKEUP,
+    WRITE,
+    Quantity,
+)
 from ipckit.bench.settings import nominal
-from ipckit.bench.units import digits, factor_text, rate_text, size_text
+from ipckit.bench.units import digits, factor_text, rate_text
 
 if TYPE_CHECKING:
     from ipckit.bench.report import Report
@@ -45,7 +59,8 @@ def sheets(report: Report) -> list[Sheet]:
             drawn.append(_by_size(report, ROUNDTRIP, "Round trip by size, p50, µs"))
     drawn += [_latency(report, WAKEUP, None), _locks(report)]
     drawn += [_by_size(report, quantity, f"{quantity.title}, µs") for quantity in (READ, WRITE)]
-    drawn += [_further(report, quantity) for quantity in FURTHER]
+    drawn += [_further(report, quantity) for quantity in (ENCODE, DECODE, CALLS, *FURTHER)]
+    drawn += [_latency(report, CALL, size) for size in report.sizes(CALL)]
     return [sheet for sheet in drawn if sheet.rows]
 
 
@@ -115,7 +130,7 @@ def _further(report: Report, quantity: Quantity) -> Sheet:
 
 
 def _latency(report: Report, quantity: Quantity, size: int | None) -> Sheet:
-    title = f"{quantity.title}, µs" + ("" if size is None else f", {size_text(size)}")
+    title = f"{quantity.title}, µs" + ("" if size is None else f", {quantity.at(size)}")
     cells, ranks = report.select(quantity, size), report.ranks(quantity, size)
     summaries = report.summaries(quantity, size)
     yardstick = summaries.get(YARDSTICK)

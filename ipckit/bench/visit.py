@@ -10,8 +10,8 @@ from ipckit.bench.load_samples import most, sample_load, sample_many
 from ipckit.bench.loads import Arrays, Many
 from ipckit.bench.measurements import latencies
 from ipckit.bench.pair import Pair
-from ipckit.bench.quantity import ARRAY, FURTHER, HANDOFF, ROUNDTRIP, THROUGHPUT, WAKEUP
-from ipckit.bench.row import Channel, Lock, OtherMemory
+from ipckit.bench.quantity import ARRAY, CALL, CALLS, FURTHER, HANDOFF, ROUNDTRIP, THROUGHPUT, WAKEUP
+from ipckit.bench.row import Caller, Channel, Coder, Lock, OtherMemory
 from ipckit.bench.settings import nominal
 from ipckit.bench.team import interrupts_held_back
 
@@ -76,7 +76,7 @@ class Visitor:
                 made.append(row(nominal(self._settings.sizes), most(self._settings, row)))
             elif issubclass(row, (Channel, Arrays)):
                 made.append(row(max(self._settings.sizes)))
-            elif issubclass(row, (Lock, OtherMemory)):
+            elif issubclass(row, (Caller, Coder, Lock, OtherMemory)):
                 made.append(row())
             else:
                 raise TypeError(f"{row.__name__} is no kind of row that can be measured")
@@ -96,7 +96,7 @@ class Visitor:
         if cell.quantity is THROUGHPUT:
             assert issubclass(row, Channel)
             return self._throughput(pair, cell, size, row.batch)
-        if cell.quantity is ROUNDTRIP:
+        if cell.quantity in {ROUNDTRIP, CALL, CALLS}:
             return self._roundtrip(pair, cell, size)
         if cell.quantity is WAKEUP or cell.quantity is HANDOFF:
             wakeups = self._settings.wakeups
@@ -130,14 +130,16 @@ class Visitor:
         return {"rate": 1e9 / min(paces)}, count
 
     def _roundtrip(self, pair: Pair, cell: Cell, size: int) -> tuple[dict[str, float], int]:
+        loop = ROUNDTRIP.key if cell.quantity is ROUNDTRIP else CALL.key
+
         def pace(count: int) -> float:
-            _, nanoseconds = pair.ask("roundtrip", size, count)[0]
+            _, nanoseconds = pair.ask(loop, size, count)[0]
             return float(nanoseconds / count)
 
         count = self._count(cell, pace, least=LEAST_TRIPS)
-        values, nanoseconds = pair.ask("roundtrip", size, count)[0]
+        values, nanoseconds = pair.ask(loop, size, count)[0]
         self._remember(cell, nanoseconds / count)
-        return values, count
+        return {"rate": 1e9 * count / nanoseconds} if cell.quantity is CALLS else values, count
 
     def _count(
         self, cell: Cell, pace: Callable[[int], float], *, step: int = 1, least: int = LEAST, share: int = 1

@@ -11,7 +11,7 @@ from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
-from ipckit.bench import load_loops, many_loops, measurements
+from ipckit.bench import call_loops, load_loops, many_loops, measurements
 from ipckit.bench.many_loops import Gate
 from ipckit.bench.measurements import Peer, Side, Sync
 from ipckit.errors import IPCError
@@ -96,7 +96,7 @@ def serve(
 
 def _loop(name: str) -> Callable[..., Any]:
     """The half of a measurement that is called *name*."""
-    for module in (measurements, load_loops, many_loops):
+    for module in (measurements, call_loops, load_loops, many_loops):
         if loop := getattr(module, name, None):
             found: Callable[..., Any] = loop
             return found

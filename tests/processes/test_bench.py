@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ TINY = ["--repeats", "2", "--seconds", "0.002", "--sizes", "8,64k"]
 # Rows that do what a row should not.
 ODD_ROWS = '''
 import os, signal
-from ipckit.bench.row import Channel, Lock, OtherMemory
+from contextlib import contextmanager
+from ipckit.bench.row import Caller, Channel, Lock, OtherMemory
 from ipckit.pipe import Pipe
 
 class Stuck(Lock):
@@ -80,6 +82,15 @@ class Silent(Lying):
     name = "odd.silent"
     def sender(self, size):
         return lambda data: None
+class Forgetful(Caller):
+    name = "odd.forgetful"
+    about = family = "odd"
+    @contextmanager
+    def serving(self):
+        yield "nowhere"
+    @contextmanager
+    def calling(self, where, data):
+        yield lambda: b"?" * len(data)
 class Inventive(OtherMemory):
     name = "odd.inventive"
     about = family = "odd"
@@ -179,6 +190,7 @@ def test_rows_of_memory_processes_files_and_unnamed_semaphores_are_measured(tmp_
         "pid file (bare)": {("pair", None), ("handoff", None)},
         "UnnamedSemaphore": {("pair", None), ("handoff", None)},
         "unnamed as signal": {("roundtrip", 8), ("wakeup", None)},
+        **{f"rpc {kind}": set(product(("calls", "call"), (0, 1024))) for kind in ("unix", "TCP", "UDP")},
     }  # fmt: skip
     before = LeakSnapshot.take()
     status, out, err = bench(*TINY, "--repeats", "1", "--only", ",".join(rows), "--json", "-", TMPDIR=str(tmp_path))
@@ -270,6 +282,10 @@ def test_a_row_that_fails_says_why_and_the_others_are_measured(tmp_path, odd_row
     assert {cell["quantity"]: cell.get("reason") for cell in cells if cell["row"] == "odd.inventive"} == {
         "read": "8 bytes were read with other content than the other process has there",
         "write": "8 bytes were written with other content than arrived",
+    }
+    assert {cell["size"]: cell.get("reason") for cell in cells if cell["row"] == "odd.forgetful"} == {
+        0: None,
+        1024: "a call with 1024 bytes gave back something else",
     }
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 import ipckit
+from benchmarks.peers.parts import PEERS
 from ipckit.testing import LeakSnapshot
+from tests.interop.tirpc import skip_without_tirpc
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(ipckit.__file__).parent.parent
-ALL = "faster-fifo,iceoryx2,pynng,pyzmq"
+ALL = ",".join(PEERS)
 
 
 def run(*arguments, **environment):
@@ -35,6 +37,7 @@ def run(*arguments, **environment):
         ("broadcast", "SpscRing each", {(key, n) for key in ("fan cost", "fan rate") for n in (1, 2, 4, 8)}),
         ("latency", "os.pipe (bare)", {("roundtrip", 8), ("asleep", None)}),
         ("idle", "mp.Pipe", {("idle", None)}),
+        ("rpc", "xmlrpc", {(key, size) for key in ("calls", "call") for size in (0, 1024)}),
     ],
 )
 def test_a_part_measures_its_loads_and_leaves_nothing(part, row, questions, tmp_path):
@@ -73,9 +76,26 @@ def test_a_busy_thread_and_an_array_in_two_processes(tmp_path):
     assert large > small  # it copies 16 times as much
 
 
+def test_the_pair_in_c_is_compiled_and_measured_or_the_reason_told(tmp_path):
+    before = LeakSnapshot.take()
+    few = ("--quick", "--repeats", "1", "--seconds", "0.002")
+    usual = (*few, "--parts", "rpc", "--without", ALL, "--only", "libtirpc*")
+    without = run(*usual, "--out", str(tmp_path), PATH=str(tmp_path))
+    assert without.returncode == 0, without.stderr
+    assert "gcc is not installed" in without.stdout
+    skip_without_tirpc()
+    done = run(*usual, "--out", str(tmp_path), TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((tmp_path / "rpc.json").read_text())["cells"]
+    assert {cell["row"] for cell in cells} == {"libtirpc unix", "libtirpc TCP", "libtirpc UDP"}
+    assert all(cell["median"] > 0 for cell in cells)
+    assert not list(tmp_path.glob("ipckit-*"))
+    assert before.leaked() == []
+
+
 def test_a_missing_peer_ends_the_run_before_it_begins_and_says_why(tmp_path):
     (tmp_path / "pynng.py").write_text("raise ImportError('no nng for this machine')")
-    done = run("--without", "faster-fifo,iceoryx2,pyzmq", "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))
+    done = run("--without", ALL.replace("pynng,", ""), "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "pynng can't be measured: no nng for this machine" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -15,6 +15,8 @@ from ipckit.bench.quantity import (
     ASLEEP,
     BESIDE,
     BY_KEY,
+    CALL,
+    CALLS,
     CROWD,
     FAN_COST,
     FAN_RATE,
@@ -26,7 +28,7 @@ from ipckit.bench.quantity import (
     THROUGHPUT,
 )
 from ipckit.bench.report import Cell, Report
-from ipckit.bench.row import Channel, Lock
+from ipckit.bench.row import Caller, Channel, Lock
 from ipckit.bench.settings import QUICK
 from ipckit.bench.sheets import NOTHING, sheets
 
@@ -67,7 +69,11 @@ class Published(Fan):
     name = "published"
 
 
-ROWS = [Stream, Batches, Signal, Mutex, Dicts, Tables, Shared, Published]
+class Asked(Caller):
+    name = "asked"
+
+
+ROWS = [Stream, Batches, Signal, Mutex, Dicts, Tables, Shared, Published, Asked]
 
 
 def questions(**changes):
@@ -79,6 +85,7 @@ def test_each_number_is_said_as_what_it_counts():
     assert [THROUGHPUT.at(1024), CROWD.at(4), FAN_COST.at(1), FAN_RATE.at(8)] == [
         "1 KiB", "4+4", "1 reader", "8 readers",
     ]  # fmt: skip
+    assert [CALL.at(0), CALLS.at(1024)] == ["null", "1 KiB"]
     assert [ASLEEP.text(60_000), IDLE.text(0.5), CROWD.text(4.2e5)] == ["60.0 µs", "0.500 %", "420 k"]
     assert all(BY_KEY[quantity.key] is quantity for quantity in FURTHER)
 
@@ -88,6 +95,7 @@ def test_rows_measure_their_own_unless_the_settings_name_what_is_asked():
     assert {quantity for quantity, _ in usual["stream"]}.isdisjoint(FURTHER)
     assert usual["dicts"] == [(OBJECTS, None)]
     assert usual["shared"] == [(CROWD, 1), (CROWD, 2), (CROWD, 4)]
+    assert usual["asked"] == [(CALLS, 0), (CALLS, 1024), (CALL, 0), (CALL, 1024)]
     named = questions(measures=("beside", "asleep", "idle", "array", "pair"), sizes=(64, 1 << 20))
     assert named["stream"] == [(BESIDE, None), (ASLEEP, None), (IDLE, None)]
     assert named["batches"] == []  # one call in a hundred has to wait: that says nothing of the GIL
@@ -112,6 +120,8 @@ def test_the_tables_show_them_in_their_units():
             Cell("mp.Queue", IDLE, None, {"use": [0.0]}, [1]),
             Cell("stream", IDLE, None, {"use": [0.25]}, [1]),
             Cell("tables", ARRAY, 1 << 20, {"p50": [4000.0], "p90": [5000.0]}, [9]),
+            Cell("asked", CALLS, 0, {"rate": [2e4]}, [10]),
+            Cell("asked", CALL, 0, {"p50": [50_000.0], "p90": [70_000.0]}, [10]),
         ]
     )
     found = {sheet.title.split(",")[0].split(":")[0]: sheet for sheet in sheets(report)}
@@ -125,6 +135,10 @@ def test_the_tables_show_them_in_their_units():
         ["stream", "0.250", NOTHING],
     ]
     assert [entry.text for entry in found["Hand-off of an array"].rows[0]] == ["tables", "4.00"]
+    assert [entry.text for entry in found["Remote procedure calls"].rows[0]] == ["asked", "20.0k"]
+    call = found["Remote procedure call"]
+    assert call.title.endswith("µs, null")
+    assert [entry.text for entry in call.rows[0]] == ["asked", "50.0", "70.0", NOTHING, NOTHING]
     assert Report.from_json(report.to_json()) == report
 
 
