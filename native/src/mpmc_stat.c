@@ -39,8 +39,8 @@ int ipk_mpmc_passed(const struct ipk_mpmc *ring, uint64_t place)
 {
 	if (!ring->shm)
 		return -EBADF;
-	/* acquire: mpmc.free */
-	return (int32_t)((uint32_t)atomic_load_explicit(&ring->shm->free.place, memory_order_acquire) - (uint32_t)place) > 0;
+	/* relaxed: nothing of the ring is read by it */
+	return (int32_t)((uint32_t)atomic_load_explicit(&ring->shm->free.place, memory_order_relaxed) - (uint32_t)place) > 0;
 }
 
 int64_t ipk_mpmc_living(struct ipk_mpmc *ring, uint32_t role)

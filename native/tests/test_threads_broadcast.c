@@ -342,6 +342,158 @@ static void threads_share_a_view(void)
 	drop();
 }
 
+/* One thread begins, another one ends: nothing but the word that they hand over tells the second what the first has done. */
+#define HANDED_OVER 400
+
+static void *commit_what_others_reserve(void *argument)
+{
+	for (uint64_t i = 0; i < HANDED_OVER; i++) {
+		int rc;
+
+		while ((rc = ipk_broadcast_commit(argument, words_of(i))) == -EINVAL)
+			sched_yield();
+		CHECK_EQ(rc, 0);
+	}
+	return NULL;
+}
+
+static void another_thread_commits(void)
+{
+	struct party party;
+	pthread_t thread;
+
+	make(IPK_BROADCAST_OVERWRITE);
+	arrive(&party, 0);
+	thread = run(commit_what_others_reserve, &party.view);
+	for (uint64_t i = 0; i < HANDED_OVER; i++) {
+		struct ipk_broadcast_claim claim = {0};
+		int rc;
+
+		while ((rc = ipk_broadcast_try_reserve(&party.view, 8 * WORDS, &claim)) == -EAGAIN || rc == -EBUSY)
+			sched_yield();
+		CHECK_EQ(rc, 0);
+	}
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(stat_of(&ring).sent, HANDED_OVER);
+	depart(&party);
+	drop();
+}
+
+static void *release_what_others_lend(void *argument)
+{
+	for (uint64_t i = 0; i < HANDED_OVER; i++) {
+		int rc;
+
+		while ((rc = ipk_broadcast_release(argument)) == -EINVAL)
+			sched_yield();
+		CHECK_EQ(rc, 0);
+	}
+	return NULL;
+}
+
+static void another_thread_releases(void)
+{
+	struct party party;
+	pthread_t thread;
+
+	make(IPK_BROADCAST_BLOCK);
+	arrive(&party, 0);
+	CHECK_EQ(ipk_broadcast_subscribe(&party.view, 0), 0);
+	thread = run(release_what_others_lend, &party.view);
+	for (uint64_t i = 0; i < HANDED_OVER; i++) {
+		struct ipk_broadcast_claim claim = {0};
+		struct ipk_broadcast_part part = {0};
+		int rc;
+
+		CHECK_EQ(send_patiently(&party.view, &i, sizeof(i)), 0);
+		do {
+			rc = i % 2 ? ipk_broadcast_try_part(&party.view, &part) : ipk_broadcast_try_lend(&party.view, &claim);
+			sched_yield();
+		} while (rc == -EBUSY || rc == -EALREADY);
+		CHECK_EQ(rc, 0);
+		if (i % 2)
+			CHECK_EQ(ipk_broadcast_lend_part(&party.view, &part, part.length), 0);
+	}
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(stat_of(&ring).received, HANDED_OVER);
+	depart(&party);
+	drop();
+}
+
+/* Another thread closes: what the reader has copied until then, it has copied before writers overwrite it. */
+static _Atomic uint32_t has_read; /* relaxed: it tells the test, and orders nothing */
+
+static void *read_one(void *argument)
+{
+	uint64_t message;
+
+	CHECK_EQ(ipk_broadcast_try_receive(argument, &message, sizeof(message)), sizeof(message));
+	atomic_store_explicit(&has_read, 1, memory_order_relaxed);
+	while (atomic_load_explicit(&has_read, memory_order_relaxed) != 2)
+		sched_yield();
+	return NULL;
+}
+
+static void another_thread_closes(void)
+{
+	struct party writer, reader;
+	pthread_t thread;
+
+	make(IPK_BROADCAST_BLOCK);
+	arrive(&writer, 0);
+	arrive(&reader, 0);
+	CHECK_EQ(ipk_broadcast_subscribe(&reader.view, 0), 0);
+	for (uint64_t i = 0; i < 2; i++)
+		CHECK_EQ(send_patiently(&writer.view, &i, sizeof(i)), 0);
+	atomic_store_explicit(&has_read, 0, memory_order_relaxed);
+	thread = run(read_one, &reader.view);
+	while (atomic_load_explicit(&has_read, memory_order_relaxed) == 0)
+		sched_yield();
+	depart(&reader);
+	for (uint64_t i = 0; i < 2 * CAPACITY / 24; i++)
+		CHECK_EQ(send_patiently(&writer.view, &i, sizeof(i)), 0);
+	atomic_store_explicit(&has_read, 2, memory_order_relaxed);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	depart(&writer);
+	drop();
+}
+
+/* A writer that gave up in the end has left what it wanted, and that it may sleep; all readers have passed that since. */
+static void *wait_for_room(void *argument)
+{
+	CHECK_EQ(wait_room(argument, LARGEST, IPK_NEVER), 0);
+	return NULL;
+}
+
+static void what_nobody_wants_any_more_is_forgotten(void)
+{
+	static unsigned char message[LARGEST];
+	struct party writer, reader;
+	pthread_t thread;
+
+	make(IPK_BROADCAST_BLOCK);
+	arrive(&writer, 0);
+	arrive(&reader, 0);
+	CHECK_EQ(ipk_broadcast_subscribe(&reader.view, 0), 0);
+	for (int i = 0; i < 4; i++) {
+		CHECK_EQ(ipk_broadcast_try_send(&writer.view, message, LARGEST), 0);
+		if (i < 2)
+			CHECK_EQ(ipk_broadcast_try_receive(&reader.view, message, LARGEST), LARGEST);
+	}
+	atomic_store_explicit(&ring.shm->oldest.want, CAPACITY / 2, memory_order_relaxed);
+	atomic_store_explicit(&ring.shm->writers.sleepers.word, IPK_SLEEPERS_ANY, memory_order_relaxed);
+	thread = run(wait_for_room, &writer.view);
+	while (stat_of(&ring).full_waits == 0)
+		sched_yield();
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(ipk_broadcast_try_receive(&reader.view, message, LARGEST), LARGEST);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_RANGE(stat_of(&ring).wakes, 2, 3); /* for those that may still sleep, and by the reader */
+	depart(&writer);
+	depart(&reader);
+	drop();
+}
+
 int main(void)
 {
 	prepare();
@@ -350,5 +502,9 @@ int main(void)
 	RUN(readers_come_and_go);
 	RUN(the_dead_are_passed);
 	RUN(threads_share_a_view);
+	RUN(another_thread_commits);
+	RUN(another_thread_releases);
+	RUN(another_thread_closes);
+	RUN(what_nobody_wants_any_more_is_forgotten);
 	return 0;
 }

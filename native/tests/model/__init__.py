@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from model import (
     barrier,
+    broadcast,
+    broadcast_block,
     condition,
     event,
     latch,
@@ -19,5 +21,5 @@ from model import (
 )
 
 SYNC = [lock, event, rwlock, condition, semaphore, tracked_semaphore, barrier, latch, once]
-MODULES = [ring, *SYNC, latest, roster, mpmc]
+MODULES = [ring, *SYNC, latest, roster, mpmc, broadcast, broadcast_block]
 MODELS = {module.MODEL.name: module.MODEL for module in MODULES}

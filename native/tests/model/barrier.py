@@ -36,7 +36,8 @@ OPERATIONS = {
 }
 
 MEETING = "guard, entry and gate each order what was done before the meeting: with one of them weakened, the others do"
-HARMLESS = dict.fromkeys(["look=relaxed", "change=release", "open=relaxed", "claim=relaxed"], MEETING) | {
+ORDERED_TWICE = [*(f"change={order}" for order in ("acquire", "release", "relaxed")), "look=relaxed", "open=relaxed"]
+HARMLESS = dict.fromkeys([*ORDERED_TWICE, "claim=relaxed"], MEETING) | {
     "end=relaxed": "who finds it is in the guard, after one whose death the kernel has told",
 }
 

@@ -65,6 +65,7 @@ class Runner(Thread):
             ("rmw", "relaxed", "word", lambda _, old: old | DIED, "word"), ("ghost", lambda _r, _m: {"marked": 1}),
             *complete, *(both(FINISHED) if early else []), ("goto", "end"),
             *(["abandon", *self.leave("abandon", lambda _: 0), ("goto", "end")] if self.options.abandons else []),
+            "robbed", ("check", lambda _: False, "a living owner was robbed"),
             "close", ("load", "done", "word", "word"), ("unless", lambda r: r.word & LOST, "end"),
             "done", ("load", "plain", "one", "item"), ("ghost", whole),
             ("load", "plain", "two", "item"), ("ghost", whole),
@@ -112,7 +113,7 @@ class Once(Machine):
                 (Runner(number, number, options).run(mistake), Process(Registers(), slices=its_slices))
                 for number, its_slices in enumerate(slices[:comers])
             ],
-            dict.fromkeys(["word", "one", "two", "owner", "marked", "done", "stored"], 0),
+            dict.fromkeys(["word", "thread", "one", "two", "owner", "marked", "done", "stored"], 0),
             crashes,
         )
         self.speculates = early
