@@ -88,9 +88,7 @@ def test_the_pair_in_c_is_compiled_and_measured_or_the_reason_told(tmp_path):
     assert done.returncode == 0, done.stderr
     cells = json.loads((tmp_path / "rpc.json").read_text())["cells"]
     assert {cell["row"] for cell in cells} == {"libtirpc unix", "libtirpc TCP", "libtirpc UDP"}
-    assert any("median" in cell for cell in cells)
-    for cell in cells:  # on a busy machine, libtirpc may give a call up
-        assert cell["median"] > 0 if "median" in cell else "client in C" in cell["reason"], cell
+    assert all(cell.get("median", 0) > 0 for cell in cells), cells
     assert not list(tmp_path.glob("ipckit-*"))
     assert before.leaked() == []
 

@@ -28,13 +28,16 @@ class _Pair(Caller):
     _kind: ClassVar[str]
 
     def __init__(self) -> None:
+        self.folder = str(_folder())
         self.program = str(_folder() / SOURCE.stem)
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        path = str(Path(self.program).with_name(f"{self._kind}.sock"))
+        path = f"{self._kind}.sock"  # beside the program: in full it may be longer than sun_path
         command = [self.program, "serve", self._kind, path]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen(
+            command, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as server:
             assert server.stdout is not None
             port = server.stdout.readline().strip()
             if not port:
@@ -44,7 +47,7 @@ class _Pair(Caller):
 
     def trips(self, where: str, data: bytes, count: int, /) -> list[int]:
         command = [self.program, "call", self._kind, where, str(len(data)), str(warm_up(count)), str(count)]
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, check=False)
         if done.returncode:
             raise CheckFailed(f"the client in C: {done.stderr.decode().strip() or done.returncode}")
         return array("q", done.stdout).tolist()
