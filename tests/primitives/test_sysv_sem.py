@@ -407,11 +407,13 @@ def make_or_open(name: str) -> int:
 def test_processes_that_race_to_create_agree(spawn: Spawn) -> None:
     name = f"/ipckit-test-{os.getpid()}-race"
     children = [spawn(make_or_open, name) for _ in range(4)]
-    ids = {child.result() for child in children}
-    assert len(ids) == 1
-    with SemaphoreSet.open(name) as semaphores:
-        assert semaphores.values() == (1, 4)
-    SemaphoreSet.remove_key(name)
+    try:
+        ids = {child.result() for child in children}
+        assert len(ids) == 1
+        with SemaphoreSet.open(name) as semaphores:
+            assert semaphores.values() == (1, 4)
+    finally:
+        SemaphoreSet.remove_key(name)
 
 
 def test_a_set_of_more_members_than_one_operation_holds() -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import pickle
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ipckit.testing import pause
 from tests.contract.tools import Background, in_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
@@ -34,6 +35,15 @@ def lock_file(number: int) -> Path:
     return Path(f"/dev/shm/ipckit-sysv.start.{number}")
 
 
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name that is free. Whoever asks for it before `spawn` leaves no set, also where a child is killed half-way."""
+    name = f"/ipckit-test-creation-{os.getpid()}"
+    yield name
+    with suppress(NotFoundError):
+        SemaphoreSet.remove_key(name)
+
+
 def create_and_stop(name: str, size: int, where: str) -> None:
     """Create a set, and stand still after semget, or (of a large one) after its values are set."""
     if where == "made":
@@ -44,26 +54,22 @@ def create_and_stop(name: str, size: int, where: str) -> None:
 
 
 @pytest.mark.parametrize(("size", "where"), [(2, "made"), (1200, "made"), (1200, "set")])
-def test_what_a_killed_creator_left_is_completed_by_the_next(size: int, where: str, spawn: Spawn) -> None:
-    name = f"/ipckit-test-half-{os.getpid()}"
+def test_what_a_killed_creator_left_is_completed_by_the_next(size: int, where: str, name: str, spawn: Spawn) -> None:
     child = spawn(create_and_stop, name, size, where)
     child.wait_reached("here")
     child.kill()
     assert child.join() == -signal.SIGKILL
-    try:
-        with SemaphoreSet.open(name, started=False) as half:
-            assert half.stat().last_op_time == 0
-            assert set(half.values()) == {0 if where == "made" else 7}
-        with pytest.raises(AlreadyExistsError):
-            SemaphoreSet.create(name, size=size)
-        with SemaphoreSet.open_or_create(name, size=size, values=[3] * size) as completed:
-            assert set(completed.values()) == {3}
-            completed.op([(0, -1)])
-            assert not lock_file(completed.id).exists()
-        with SemaphoreSet.open(name) as found, SemaphoreSet.open_or_create(name, size=size, values=[9] * size) as again:
-            assert found.value(0) == again.value(0) == 2
-    finally:
-        SemaphoreSet.remove_key(name)
+    with SemaphoreSet.open(name, started=False) as half:
+        assert half.stat().last_op_time == 0
+        assert set(half.values()) == {0 if where == "made" else 7}
+    with pytest.raises(AlreadyExistsError):
+        SemaphoreSet.create(name, size=size)
+    with SemaphoreSet.open_or_create(name, size=size, values=[3] * size) as completed:
+        assert set(completed.values()) == {3}
+        completed.op([(0, -1)])
+        assert not lock_file(completed.id).exists()
+    with SemaphoreSet.open(name) as found, SemaphoreSet.open_or_create(name, size=size, values=[9] * size) as again:
+        assert found.value(0) == again.value(0) == 2
 
 
 def open_and_tell(name: str) -> tuple[int, ...]:
@@ -71,8 +77,7 @@ def open_and_tell(name: str) -> tuple[int, ...]:
         return found.values()
 
 
-def test_an_opener_waits_for_the_values_of_a_living_creator(spawn: Spawn) -> None:
-    name = f"/ipckit-test-slow-{os.getpid()}"
+def test_an_opener_waits_for_the_values_of_a_living_creator(name: str, spawn: Spawn) -> None:
     creator = spawn(create_and_finish, name)
     creator.wait_reached("here")
     opener = spawn(open_and_tell, name)
@@ -80,7 +85,6 @@ def test_an_opener_waits_for_the_values_of_a_living_creator(spawn: Spawn) -> Non
     creator.resume("here")
     assert opener.result() == (4, 5)
     creator.join()
-    SemaphoreSet.remove_key(name)
 
 
 def create_and_finish(name: str) -> None:
@@ -95,8 +99,9 @@ def create_and_finish(name: str) -> None:
     SemaphoreSet.create(name, size=2, values=[4, 5]).close()
 
 
-def test_values_are_given_once_however_late_their_maker_comes(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = f"/ipckit-test-once-{os.getpid()}"
+def test_values_are_given_once_however_late_their_maker_comes(
+    name: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     creator = spawn(create_and_finish, name)
     creator.wait_reached("here")
     monkeypatch.setattr(_registry, "_PATIENCE", 0.01)
@@ -237,8 +242,9 @@ def remove_half(name: str) -> None:
 
 
 @pytest.mark.parametrize("end", [complete, remove_half, SemaphoreSet.remove_key])
-def test_the_lock_file_of_a_killed_creator_goes_with_the_set(end: Callable[[str], None], spawn: Spawn) -> None:
-    name = f"/ipckit-test-locked-{os.getpid()}"
+def test_the_lock_file_of_a_killed_creator_goes_with_the_set(
+    end: Callable[[str], None], name: str, spawn: Spawn
+) -> None:
     creator = spawn(create_and_finish, name)
     creator.wait_reached("here")
     with SemaphoreSet.open(name, started=False) as half:
@@ -250,8 +256,7 @@ def test_the_lock_file_of_a_killed_creator_goes_with_the_set(end: Callable[[str]
     assert not left.exists()
 
 
-def test_the_lock_file_of_a_living_creator_is_not_taken_away(spawn: Spawn) -> None:
-    name = f"/ipckit-test-living-{os.getpid()}"
+def test_the_lock_file_of_a_living_creator_is_not_taken_away(name: str, spawn: Spawn) -> None:
     creator = spawn(create_and_finish, name)
     creator.wait_reached("here")
     with SemaphoreSet.open(name, started=False) as half:
@@ -277,8 +282,7 @@ def test_a_lock_file_that_was_left_does_not_matter() -> None:
         lib.ipk_sysv_sem_remove(number)
 
 
-def test_its_key_and_note_are_those_of_a_set() -> None:
-    name = f"/ipckit-test-note-{os.getpid()}"
+def test_its_key_and_note_are_those_of_a_set(name: str) -> None:
     with SemaphoreSet.create(name, remove_on_close=True) as made:
         assert made.key == hashed(name)
         (entry,) = Path("/dev/shm").glob(f"ipckit-sysv.*.sem.{hashed(name):08x}.*")
