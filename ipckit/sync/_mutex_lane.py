@@ -34,14 +34,48 @@ class WaitingLane(Lane, Protocol):
         """End the waits: nobody gets it through this lane by waiting any more."""
 
 
-class CffiLane:
-    """The lane for an installation without the extension: a pair takes twice as long; otherwise the same."""
+class TakingCffiLane:
+    """What is taken, and given back where it is not wanted any more, on cffi; a subclass names the calls."""
 
     __slots__ = ("_closed", "_view")
+
+    _wait: Any
+    """The core's wait for it, for a slice: whether it is taken goes into the last argument, a ``uint32_t *``."""
 
     def __init__(self, view: Any) -> None:
         self._view = view  # keeps its memory while a call is inside
         self._closed = False
+
+    def wait(self, deadline_ns: int, /) -> int:
+        taken = ffi.new("uint32_t *")
+        try:
+            rc = -errno.EAGAIN
+            while rc in {-errno.EAGAIN, -errno.EINTR} and not self._closed:
+                rc = self._wait(self._view, deadline_ns, taken)
+            if not self._closed:
+                return rc
+        except BaseException:  # of a signal handler
+            if taken[0]:
+                self._undo()
+            raise
+        if taken[0]:
+            self._undo()
+        return -errno.EBADF
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _undo(self) -> None:
+        """Give back what nobody is to have got."""
+        raise NotImplementedError
+
+
+class CffiLane(TakingCffiLane):
+    """The lane for an installation without the extension: a pair takes twice as long; otherwise the same."""
+
+    __slots__ = ()
+
+    _wait = staticmethod(lib.ipk_mutex_wait_taking)
 
     def take(self) -> int:
         rc: int = quick.ipk_mutex_try(self._view)
@@ -51,26 +85,8 @@ class CffiLane:
         rc: int = quick.ipk_mutex_release(self._view)
         return rc
 
-    def wait(self, deadline_ns: int, /) -> int:
-        taken = ffi.new("uint32_t *")
-        try:
-            rc = -errno.EAGAIN
-            while rc in {-errno.EAGAIN, -errno.EINTR} and not self._closed:
-                rc = lib.ipk_mutex_wait_taking(self._view, deadline_ns, taken)
-            if not self._closed:
-                return rc
-        except BaseException:  # of a signal handler
-            self._undo(taken)
-            raise
-        self._undo(taken)
-        return -errno.EBADF
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _undo(self, taken: Any) -> None:
-        if taken[0]:
-            quick.ipk_mutex_undo(self._view)
+    def _undo(self) -> None:
+        quick.ipk_mutex_undo(self._view)
 
 
 class ClosedLane:

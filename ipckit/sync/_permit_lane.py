@@ -6,27 +6,23 @@ closed, or by an exception of a signal handler, nothing is taken.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any
 
 from ipckit._compiled import memory_lane
-from ipckit._native import ffi, lib
+from ipckit._native import lib
 from ipckit._native_quick import lib as quick
+from ipckit.sync._mutex_lane import TakingCffiLane
 
 if TYPE_CHECKING:
     from ipckit.sync._mutex_lane import WaitingLane
 
 
-class CffiLane:
+class CffiLane(TakingCffiLane):
     """The lane for an installation without the extension: a pair takes twice as long; otherwise the same."""
 
-    __slots__ = ("_closed", "_view")
+    __slots__ = ()
 
     _wait = staticmethod(lib.ipk_semaphore_wait)
-
-    def __init__(self, view: Any) -> None:
-        self._view = view  # keeps its memory while a call is inside
-        self._closed = False
 
     def take(self) -> int:
         rc: int = quick.ipk_semaphore_try(self._view)
@@ -36,26 +32,8 @@ class CffiLane:
         rc: int = quick.ipk_semaphore_release(self._view, 1)
         return rc
 
-    def wait(self, deadline_ns: int, /) -> int:
-        taken = ffi.new("uint32_t *")
-        try:
-            rc = -errno.EAGAIN
-            while rc in {-errno.EAGAIN, -errno.EINTR} and not self._closed:
-                rc = self._wait(self._view, deadline_ns, taken)
-            if not self._closed:
-                return rc
-        except BaseException:  # of a signal handler
-            self._undo(taken)
-            raise
-        self._undo(taken)
-        return -errno.EBADF
-
-    def close(self) -> None:
-        self._closed = True
-
-    def _undo(self, taken: Any) -> None:
-        if taken[0]:
-            self.give()
+    def _undo(self) -> None:
+        self.give()
 
 
 class TrackedCffiLane(CffiLane):
