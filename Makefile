@@ -11,7 +11,7 @@ SECONDS ?= 60
 # Tests mostly wait, so more of them at a time than there are processors.
 PYTEST := $(BIN)/python -m pytest -n 4 --dist worksteal
 
-CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.c) native/build_ffi.py setup.py
+CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.[ch]) native/build_ffi.py setup.py
 BUILT := build/built
 
 .DEFAULT_GOAL := help

@@ -2,6 +2,7 @@
  * core in one step, for on a ring that overwrites it may be gone the next moment.
  */
 #include "inplace.h"
+#include "sending.h"
 
 #include <errno.h>
 
@@ -9,59 +10,26 @@
 
 #define NEAR 4096 /* bytes on the stack: messages of no more are copied there first, which costs less than to ask how long they are */
 
-/* One attempt; a long copy gives the GIL away. */
-static int try_send(struct ipk_broadcast *ring, const char *data, Py_ssize_t length)
+static int attempt(void *ring, const void *data, uint64_t length)
 {
-	int rc;
-
-	if (length <= RELEASE_GIL_ABOVE)
-		return ipk_broadcast_try_send(ring, data, (uint64_t)length);
-	Py_BEGIN_ALLOW_THREADS
-	rc = ipk_broadcast_try_send(ring, data, (uint64_t)length);
-	Py_END_ALLOW_THREADS
-	return rc;
+	return ipk_broadcast_try_send(ring, data, length);
 }
 
-/* try_send(message: bytes) -> 0 or -errno */
+static int await_room(void *ring, uint64_t length, int64_t deadline_ns)
+{
+	return ipk_broadcast_wait_room(ring, length, deadline_ns);
+}
+
+static const struct sending core = {attempt, await_room};
+
 static PyObject *lane_try_send(PyObject *self, PyObject *message)
 {
-	Py_ssize_t length;
-	char *data;
-
-	if (PyBytes_AsStringAndSize(message, &data, &length) < 0)
-		return NULL;
-	return PyLong_FromLong(try_send(lane_address(self), data, length));
+	return sending_try(&core, lane_address(self), message);
 }
 
-/* send(message: bytes, deadline_ns: int) -> 0 or -errno */
-static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t number)
+static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-	struct ipk_broadcast *ring = lane_address(self);
-	Py_ssize_t length;
-	char *data;
-	int rc, again;
-
-	if (number != 2) {
-		PyErr_SetString(PyExc_TypeError, "send() takes a message and a deadline");
-		return NULL;
-	}
-	if (PyBytes_AsStringAndSize(args[0], &data, &length) < 0)
-		return NULL;
-	while ((rc = try_send(ring, data, length)) == -EAGAIN) {
-		long long deadline_ns = PyLong_AsLongLong(args[1]);
-
-		if (deadline_ns == -1 && PyErr_Occurred())
-			return NULL;
-		Py_BEGIN_ALLOW_THREADS
-		rc = ipk_broadcast_wait_room(ring, (uint64_t)length, deadline_ns);
-		Py_END_ALLOW_THREADS
-		again = lane_wait_again(rc);
-		if (again < 0)
-			return NULL;
-		if (!again)
-			break;
-	}
-	return PyLong_FromLong(rc);
+	return sending_send(&core, lane_address(self), args, count);
 }
 
 /* A message that may be too long for the stack. Returns it, or NULL with *rc: -errno, or 0 and an exception set. */
@@ -147,26 +115,14 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 	return message || rc == 0 ? message : PyLong_FromLongLong(rc);
 }
 
-/* try_send_many(messages: list[bytes], first: int) -> how many from the first on, a batch at the most, or -errno */
+static int64_t try_many(void *ring, const struct ipk_slice *slices, uint32_t count)
+{
+	return ipk_broadcast_try_send_many(ring, slices, count);
+}
+
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
-	struct ipk_broadcast *ring = lane_address(self);
-	struct ipk_slice slices[LANE_BATCH];
-	Py_ssize_t bytes;
-	int64_t sent;
-	int count = lane_slices(args, slices, &bytes);
-
-	if (count < 0)
-		return NULL;
-	if (bytes <= RELEASE_GIL_ABOVE) {
-		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)count);
-	} else {
-		/* the list is the caller's own, and keeps the messages */
-		Py_BEGIN_ALLOW_THREADS
-		sent = ipk_broadcast_try_send_many(ring, slices, (uint32_t)count);
-		Py_END_ALLOW_THREADS
-	}
-	return PyLong_FromLongLong(sent);
+	return sending_try_many(try_many, lane_address(self), args);
 }
 
 /* Append the messages that lie one behind the other. They are out of the ring: what there is no memory for is lost with

@@ -1,6 +1,7 @@
 /* The fast lane of a ring for many: one METH_FASTCALL call per message. A copy above RELEASE_GIL_ABOVE, and a wait, release the GIL.
  * Any number of threads may be in here: nothing is kept between two calls of the core but on the stack. */
 #include "lane.h"
+#include "sending.h"
 
 #include <errno.h>
 
@@ -138,26 +139,14 @@ static PyObject *lane_receive(PyObject *self, PyObject *deadline)
 	return PyLong_FromLongLong(rc);
 }
 
-/* try_send_many(messages: list[bytes], first: int) -> how many from the first on, a batch at the most, or -errno */
+static int64_t try_many(void *ring, const struct ipk_slice *slices, uint32_t count)
+{
+	return ipk_mpmc_try_send_many(ring, slices, count);
+}
+
 static PyObject *lane_try_send_many(PyObject *self, PyObject *args)
 {
-	struct ipk_mpmc *ring = lane_address(self);
-	struct ipk_slice slices[LANE_BATCH];
-	Py_ssize_t bytes;
-	int64_t sent;
-	int count = lane_slices(args, slices, &bytes);
-
-	if (count < 0)
-		return NULL;
-	if (bytes <= RELEASE_GIL_ABOVE) {
-		sent = ipk_mpmc_try_send_many(ring, slices, (uint32_t)count);
-	} else {
-		/* the list is the caller's own, and keeps the messages */
-		Py_BEGIN_ALLOW_THREADS
-		sent = ipk_mpmc_try_send_many(ring, slices, (uint32_t)count);
-		Py_END_ALLOW_THREADS
-	}
-	return PyLong_FromLongLong(sent);
+	return sending_try_many(try_many, lane_address(self), args);
 }
 
 static int append(PyObject *list, PyObject *message)
