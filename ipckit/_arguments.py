@@ -30,3 +30,14 @@ def check_acquire(blocking: bool, timeout: float) -> None:  # noqa: FBT001
     if not blocking:
         raise ValueError("timeout must be None where blocking is false: that call never waits")
     check_timeout(timeout)
+
+
+def spin_ns(seconds: float) -> int:
+    """What `set_spin` takes, in nanoseconds.
+
+    Raises:
+        ValueError: it is not from 0 to 1.
+    """
+    if not 0 <= seconds <= 1:
+        raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
+    return int(seconds * 1e9)

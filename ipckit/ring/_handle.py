@@ -7,6 +7,7 @@ import os
 import weakref
 from typing import Any, ClassVar
 
+from ipckit._arguments import spin_ns
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._segment import SegmentHandle, no_segment, segment_path, wrong_segment
@@ -84,10 +85,9 @@ class RingHandle(SegmentHandle):
 
     def set_spin(self, seconds: float) -> None:
         """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
+        budget_ns = spin_ns(seconds)
         self._check_open()
-        self._CORE.set_spin(self._ring, int(seconds * 1e9))
+        self._CORE.set_spin(self._ring, budget_ns)
 
     def close(self) -> None:
         """Give up the roles, and let go of the ring in this process; the others are told.

@@ -165,6 +165,14 @@ class Server(Life):
         self._listeners.append(listener)
         return listener.getsockname()
 
+    def set_spin(self, seconds: float) -> None:
+        """Spin for so long, at most, before sleeping until the client's next call comes; 0 never spins.
+
+        The default is 200 microseconds. Where it was in vain the next calls of the connection do without. In mode
+        "asyncio" nothing spins.
+        """
+        self._limits.spinning.set(seconds)
+
     def __repr__(self) -> str:
         names = ", ".join(service.NAME or f"{service.PROGRAM:#x}" for service in self._services)
         return f"<rpc.Server {self._mode} of {names or 'nothing'} at {self._listeners!r}>"

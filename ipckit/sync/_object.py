@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ipckit._arguments import check_int
+from ipckit._arguments import check_int, spin_ns
 from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
 from ipckit._located import located
 from ipckit._names import check_mode
@@ -313,9 +313,8 @@ class SyncHandle(ObjectHandle):
 
     def set_spin(self, seconds: float) -> None:
         """Spin for so long before sleeping; 0 never spins. The default is about one wake-up, some 40 microseconds."""
-        if not 0 <= seconds <= 1:
-            raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
-        quick.ipk_sync_set_spin(self._opened(), int(seconds * 1e9))
+        budget_ns = spin_ns(seconds)
+        quick.ipk_sync_set_spin(self._opened(), budget_ns)
 
 
 def failure(rc: int, call: str, subject: str) -> SyscallError:

@@ -101,7 +101,9 @@ class Line:
             take(self, turn, deadline, "connect")
             old = self.link
             if old.broken is not None or old.home is not Handle._here:  # no other thread was faster
-                self.link = connect(deadline)
+                link = connect(deadline)
+                link.spin.allowance.most_ns = old.spin.allowance.most_ns
+                self.link = link
                 old.replaced = True
                 old.close()
         finally:

@@ -18,6 +18,7 @@ from ipckit._wait import SLICE_NS, Deadline, wait_fd
 from ipckit.errors import IPCError
 from ipckit.rpc._client.turns import settle
 from ipckit.rpc._wire.message import unpack_xid
+from ipckit.rpc._wire.spinning import Allowance, Spin
 
 if TYPE_CHECKING:
     import threading
@@ -53,6 +54,7 @@ class Reading(Generic[SocketT]):
         sock = handle.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _SLICE)
         self._fd = handle.fileno()
+        self.spin = Spin(Allowance())
         self._recv = sock.recv
 
     def _deliver(self, xid: int | None) -> bytes | None:
@@ -142,6 +144,8 @@ class Reading(Generic[SocketT]):
         """Read once, waiting; False if the time is up. What was read is in the chunks, even if a signal comes then."""
         handle = self.handle
         try:
+            if self.spin.pays() and self.spin.until_readable(self._fd) and self._fetch_now():
+                return True
             # A wait that signals interrupt more often than every slice begins anew each time. So it is for those that
             # wait for ever; the others pay for a poll(2).
             while until is None:

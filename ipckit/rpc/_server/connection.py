@@ -73,6 +73,8 @@ class Connection(Port):
             if self.closed:
                 return
             try:
+                if not self._stopping:
+                    self.disarm()
                 if reply is not None:
                     self._write(reply)
             except OSError as error:
@@ -81,7 +83,7 @@ class Connection(Port):
             else:
                 if self.engine.idle_ns is not None or not self.armed:
                     self._since_ns = now_ns()
-                if not self.armed or self._ended or self._stopping:
+                if not (self.armed or self.lingering) or self._ended or self._stopping:
                     self._go_on()
                 return
         self._fail(failure)

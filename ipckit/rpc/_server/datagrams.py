@@ -71,6 +71,8 @@ class Datagrams(Port):
             self.in_flight -= 1
             if self.closed:
                 return
+            if not self._stopping:
+                self.disarm()
             if isinstance(reply, (bytes, bytearray)):
                 try:
                     self.handle.socket.sendto(memoryview(reply)[MARK_SIZE:], address)
@@ -79,7 +81,7 @@ class Datagrams(Port):
             if self._stopping:
                 if not self.in_flight:
                     self.close()
-            elif not self.armed:
+            elif not (self.armed or self.lingering):
                 self.arm(READ)
 
     def stop(self) -> None:

@@ -48,6 +48,7 @@ class Engine:
         self.max_calls = limits.max_calls
         self.idle_ns = plan.idle_ns
         self.message_ns = limits.message_ns
+        self.spinning = limits.spinning
         self._answer = answerer.answer
         self.stopping = False
         self.epoll = select.epoll()
@@ -118,6 +119,10 @@ class Engine:
             job.port.give(reply, job.where)
             return None
         return reply
+
+    def may_linger(self) -> bool:
+        """Whether a thread that gave a reply has time to look for the client's next call."""
+        return False
 
     def due_ns(self) -> int:
         """When to `look` though nothing has come."""

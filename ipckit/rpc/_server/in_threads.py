@@ -23,8 +23,9 @@ class Threads(Engine):
 
     All workers wait in epoll_wait(2), and the kernel wakes one for each port that is ready: a call is read, made and
     answered by one thread, without being handed on. Before it is made the port is armed again, so that another worker
-    takes the next call of the same connection. There are as many workers as calls were ever made at once, and one
-    more that waits, up to the limit.
+    takes the next call of the same connection. A client that calls again at once is served by the same thread, which
+    spins until then with the port disarmed, so that nobody is woken. There are as many workers as calls were ever made
+    at once, and one more that waits, up to the limit.
     """
 
     def __init__(self, plan: Plan, answerer: Answerer, switch: Switch, listeners: list[Any], limits: Limits) -> None:
@@ -66,6 +67,9 @@ class Threads(Engine):
             self._over = True
         self._let_go()
 
+    def may_linger(self) -> bool:
+        return self._waiting > 0  # another worker hears from the other ports
+
     def _hire(self) -> None:
         with self._lock:
             if self._over or self._workers >= self._most:
@@ -95,6 +99,10 @@ class Threads(Engine):
             if not self._waiting:
                 self._hire()
             self.handle(job)
+            while port.lingering:
+                port.linger()
+                if (job := port.ready()) is not None:
+                    self.handle(job)
         with self._lock:
             self._workers -= 1
         self._let_go()

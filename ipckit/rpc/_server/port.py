@@ -10,6 +10,7 @@ from select import EPOLLIN, EPOLLONESHOT, EPOLLOUT
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipckit.errors import syscall_error
+from ipckit.rpc._wire.spinning import Spin
 
 if TYPE_CHECKING:
     from ipckit.errors import IPCError
@@ -40,7 +41,7 @@ class Port:
     all calls on the descriptor are non-blocking.
     """
 
-    __slots__ = ("armed", "closed", "engine", "fd", "handle", "in_flight", "lock")
+    __slots__ = ("armed", "closed", "engine", "fd", "handle", "in_flight", "lingering", "lock", "spin")
 
     def __init__(self, handle: Any, engine: Engine) -> None:
         self.handle = handle
@@ -51,6 +52,9 @@ class Port:
         self.closed = False
         self.in_flight = 0
         """Calls that were taken and whose replies were not yet given."""
+        self.spin = Spin(engine.spinning)
+        self.lingering = False
+        """Whether the thread that gave the last reply is to look for the next call: `linger`, then `ready`."""
 
     def ready(self) -> Job | None:
         """Do what can be done now; the next call where there is one. Arms the port again."""
@@ -68,6 +72,18 @@ class Port:
         """Have epoll tell once of *events*; the lock is held."""
         self.armed = True
         self.engine.epoll.modify(self.fd, events)
+
+    def disarm(self) -> None:
+        """Before the reply to the only call goes out: linger, if it pays; the lock is held."""
+        if self.armed and not self.in_flight and self.engine.may_linger() and self.spin.pays():
+            self.engine.epoll.modify(self.fd, EPOLLONESHOT)
+            self.armed = False
+            self.lingering = True
+
+    def linger(self) -> None:
+        """Spin until the next call is there, or it has been too long; the lock is not held."""
+        self.spin.until_readable(self.fd)
+        self.lingering = False
 
     def stop(self) -> None:
         """Take no more calls; close when the replies of those that were taken are out."""

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipckit.rpc._wire.record import DEFAULT_MAX_MESSAGE_SIZE, MOST_FRAGMENT
+from ipckit.rpc._wire.spinning import Allowance
 from ipckit.server.machinery import CONNECTIONS, MOST, Plan, limit, log_error, patience_ns
 from ipckit.sockets import inet, unix
 
@@ -25,6 +26,7 @@ class Limits(NamedTuple):
     message_ns: int | None
     """Nanoseconds that a peer has for a message that has begun, either way."""
     workers: int
+    spinning: Allowance
 
 
 def make_limits(*, max_calls: int | None, message_timeout: float | None, workers: int | None, mode: str) -> Limits:
@@ -40,6 +42,7 @@ def make_limits(*, max_calls: int | None, message_timeout: float | None, workers
     return Limits(
         max_calls=limit(max_calls, _CALLS, "max_calls", MOST, "calls"),
         message_ns=patience_ns(message_timeout, "message_timeout"),
+        spinning=Allowance(),
         workers=limit(workers, 4 + 4 * len(os.sched_getaffinity(0)), "workers", MOST, "threads"),
     )
 
