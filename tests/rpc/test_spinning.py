@@ -11,7 +11,20 @@ import pytest
 from ipckit import errors
 from ipckit.rpc import Client
 from ipckit.rpc._wire.spinning import Allowance, Spin
-from tests.rpc.serving import ADD, ECHO, KINDS, LET_GO, PROGRAM, SECONDS, WAIT, Running, running
+from tests.rpc.serving import (
+    ADD,
+    ECHO,
+    KINDS,
+    LET_GO,
+    PROGRAM,
+    SECONDS,
+    WAIT,
+    Running,
+    call,
+    running,
+    success,
+    words,
+)
 
 LONG = 1.0  # seconds; cut to what a signal may wait
 
@@ -103,6 +116,17 @@ def test_a_server_that_spins_stops_and_ends_what_is_idle(kind: str) -> None:
             with pytest.raises(errors.BrokenPeerError):
                 while True:
                     client.call(ADD, 1, 1, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("seconds", [1e-6, LONG])
+def test_copies_of_a_call_that_is_answered_leave_the_socket_served(seconds: float) -> None:
+    with running("threads") as it, it.connect("udp") as sock:
+        it.server.set_spin(seconds)
+        for number in range(5):
+            question = call(number, ADD.number, words(number, 1))
+            for _ in range(10):
+                sock.send(question)
+                assert sock.recv(65536) == success(number, words(number + 1))
 
 
 def test_a_closed_client_has_nothing_to_set() -> None:

@@ -14,6 +14,7 @@ from ipckit.server.machinery import Lifeline
 
 if TYPE_CHECKING:
     from ipckit.rpc._server.answer import Answerer
+    from ipckit.rpc._server.port import Port
     from ipckit.rpc._server.settings import Limits
     from ipckit.server.machinery import Plan, Switch
 
@@ -94,18 +95,24 @@ class Threads(Engine):
             if fd == lifeline:
                 break
             port = ports.get(fd)
-            if port is None or (job := port.ready()) is None:
-                continue
-            if not self._waiting:
-                self._hire()
-            self.handle(job)
-            while port.lingering:
-                port.linger()
-                if (job := port.ready()) is not None:
-                    self.handle(job)
+            if port is not None:
+                self._serve(port)
         with self._lock:
             self._workers -= 1
         self._let_go()
+
+    def _serve(self, port: Port) -> None:
+        """Make the call that is ready, and those that come while we linger."""
+        job = port.ready()
+        while True:
+            if job is not None:
+                if not self._waiting:
+                    self._hire()
+                self.handle(job)
+            if not port.lingering:
+                return
+            port.linger()
+            job = port.ready()
 
     def _let_go(self) -> None:
         """Close what the workers wait on, once the last one is gone."""

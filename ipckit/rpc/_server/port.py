@@ -54,7 +54,7 @@ class Port:
         """Calls that were taken and whose replies were not yet given."""
         self.spin = Spin(engine.spinning)
         self.lingering = False
-        """Whether the thread that gave the last reply is to look for the next call: `linger`, then `ready`."""
+        """Whether the thread that gave the last reply must look for the next call: `linger`, then `ready`."""
 
     def ready(self) -> Job | None:
         """Do what can be done now; the next call where there is one. Arms the port again."""
