@@ -92,6 +92,8 @@ class Views:
         kind = np.dtype(dtype)
         if kind.hasobject or not kind.itemsize:
             raise ValueError(f"dtype must be of plain numbers or bytes of a fixed size, not {kind}")
+        if shape is None and room >= kind.itemsize and kind.subdtype is None:
+            return np.frombuffer(buf, kind, room // kind.itemsize, offset)  # as below, in a third of the time
         if shape is None:
             shape = room // kind.itemsize
         wanted = (operator.index(shape),) if hasattr(shape, "__index__") else tuple(shape)
