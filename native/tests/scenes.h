@@ -10,6 +10,8 @@ extern const struct scene *const barrier_scenes;
 extern const size_t barrier_scene_count;
 extern const struct scene *const broadcast_scenes;
 extern const size_t broadcast_scene_count;
+extern const struct scene *const broadcast_parts_scenes;
+extern const size_t broadcast_parts_scene_count;
 extern const struct scene *const condition_scenes;
 extern const size_t condition_scene_count;
 extern const struct scene *const event_scenes;

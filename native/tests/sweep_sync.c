@@ -18,6 +18,7 @@ static const struct {
 	{&atomic_scenes, &atomic_scene_count},
 	{&barrier_scenes, &barrier_scene_count},
 	{&broadcast_scenes, &broadcast_scene_count},
+	{&broadcast_parts_scenes, &broadcast_parts_scene_count},
 	{&condition_scenes, &condition_scene_count},
 	{&event_scenes, &event_scene_count},
 	{&event_sleepers_scenes, &event_sleepers_scene_count},
