@@ -123,7 +123,7 @@ def _stat_fields(pid: int, tid: int | None = None) -> list[str]:
 
 
 def _call(pid: int, tid: int) -> str:
-    from ipckit.testing._syscalls import name_of_number
+    from ipckit._syscalls import name_of_number
 
     first = read_text(f"/proc/{pid}/task/{tid}/syscall").split()
     if not first:

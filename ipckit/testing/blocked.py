@@ -6,9 +6,10 @@ import errno
 import time
 from typing import NamedTuple
 
+from ipckit import _syscalls
 from ipckit._wait import Deadline
 from ipckit.errors import TimeoutExpired, syscall_error
-from ipckit.testing import _procfs, _syscalls
+from ipckit.testing import _procfs
 
 LOOK_NS = 2_000_000
 """How long the same sleep must last to count: shorter ones are on the way (the GIL, a page fault, an import)."""
@@ -78,7 +79,7 @@ def _look(pid: int, tid: int) -> _Look | None:
     folder = f"/proc/{pid}/task/{tid}"
     try:
         with open(f"{folder}/syscall", "rb", buffering=0) as file:
-            words = file.readall().split()
+            call = _syscalls.call_in(file.readall())
     except PermissionError:
         _check_alive(pid, tid)
         if "VmSize:" not in _procfs.read_text(f"{folder}/status"):
@@ -96,10 +97,9 @@ def _look(pid: int, tid: int) -> _Look | None:
             errno.ENOSYS, "wait_blocked", f"{folder}/syscall", remedy="the kernel lacks CONFIG_HAVE_ARCH_TRACEHOOK"
         ) from None
     state = _check_alive(pid, tid)
-    # "running", or "-1 SP PC" for a page fault, or the number, six arguments, SP and PC.
-    if len(words) < 7 or state != "S":
+    if call is None or state != "S":
         return None
-    return _Look(int(words[0]), tuple(int(word, 16) for word in words[1:]), _sleeps(folder))
+    return _Look(call.number, call.arguments, _sleeps(folder))
 
 
 def _sleeps(folder: str) -> str:

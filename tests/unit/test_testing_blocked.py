@@ -16,8 +16,9 @@ import posix_ipc
 import pytest
 import sysv_ipc
 
+from ipckit import _syscalls
 from ipckit.errors import AccessError, IPCError, SyscallError, TimeoutExpired
-from ipckit.testing import ChildFailed, Spawn, _syscalls, pause, reached, wait_blocked
+from ipckit.testing import ChildFailed, Spawn, pause, reached, wait_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import platform
 import sys
+from typing import NamedTuple
 
 from ipckit.errors import syscall_error
 
@@ -71,9 +72,24 @@ def _table() -> dict[str, int]:
         words = _GENERIC.split()
     else:
         raise syscall_error(
-            errno.ENOSYS, "wait_blocked", machine, remedy="the numbers of this architecture's calls are not known here"
+            errno.ENOSYS, "syscalls", machine, remedy="the numbers of this architecture's calls are not known here"
         )
     return {name: int(number) for name, number in zip(words[::2], words[1::2], strict=True)}
+
+
+class Call(NamedTuple):
+    """A system call that a thread is in: its number, and its six arguments as the registers have them."""
+
+    number: int
+    arguments: tuple[int, ...]
+
+
+def call_in(text: bytes) -> Call | None:
+    """What /proc/PID/syscall tells; None if the thread runs, or sleeps outside of a system call (a page fault)."""
+    words = text.split()  # "running", or "-1 SP PC", or the number, six arguments, SP and PC
+    if len(words) < 7:
+        return None
+    return Call(int(words[0]), tuple(int(word, 16) for word in words[1:7]))
 
 
 def numbers(names: tuple[str, ...]) -> frozenset[int]:
