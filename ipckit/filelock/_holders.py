@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
+
+from ipckit._lock_lines import held_by
 
 
 class Holder(NamedTuple):
@@ -41,29 +42,16 @@ def holding(
     """
     end = str(start + length - 1) if length else "EOF"
     file = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
-    return tuple(sorted(pid for pid in _pids() if _owns(pid, kind, file, [str(start), end], access)))
+    wanted = (kind, file, str(start), end)
+    return tuple(sorted(pid for pid in _pids() if _owns(pid, wanted, access)))
 
 
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
-def _owns(pid: int, kind: str, file: str, where: list[str], access: str | None) -> bool:
-    folder = Path(f"/proc/{pid}/fdinfo")
-    try:
-        entries = os.listdir(folder)
-    except OSError:  # gone meanwhile, or not ours to see
-        return False
-    for entry in entries:
-        try:
-            text = (folder / entry).read_text(encoding="ascii", errors="replace")
-        except OSError:
-            continue
-        for line in text.splitlines():
-            if not line.startswith("lock:"):
-                continue
-            # "lock: 1: OFDLCK ADVISORY  WRITE -1 08:01:1234 0 EOF"
-            words = line.split()
-            if words[2] == kind and words[6] == file and words[7:9] == where and access in (None, words[4]):
-                return True
-    return False
+def _owns(pid: int, wanted: tuple[str, str, str, str], access: str | None) -> bool:
+    return any(
+        (line.kind, line.file, line.start, line.end) == wanted and access in (None, line.access)
+        for _, line in held_by(pid)
+    )

@@ -1,0 +1,82 @@
+"""Locks on files as the kernel lists them: proc_locks(5), and the "lock:" lines of proc_pid_fdinfo(5)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class LockLine(NamedTuple):
+    """A lock, or somebody's wait for one.
+
+    Attributes:
+        number: of the lock, within one reading of /proc/locks; those who wait for it have the same.
+        waits: whether it is not held but waited for.
+        kind: "POSIX", "OFDLCK", "FLOCK", "LEASE", "DELEG", or "ACCESS".
+        state: "ADVISORY"; of leases "ACTIVE", "BREAKING" (its holder was asked to give it up), "BREAKER".
+        access: "READ", "WRITE", or "UNLCK".
+        pid: the process that took it or asked; -1 for an open file description, 0 outside of this pid namespace.
+        file: device and inode, as in "08:01:1234"; the device is that of the file system, which on stacked and divided
+            ones (overlay, btrfs) is not what stat(2) tells.
+        start: the first byte.
+        end: the last one, or "EOF".
+    """
+
+    number: int
+    waits: bool
+    kind: str
+    state: str
+    access: str
+    pid: int
+    file: str
+    start: str
+    end: str
+
+
+def parsed(line: str) -> LockLine | None:
+    """What a line tells, without what /proc/PID/fdinfo puts in front of it; None for a line of no known form.
+
+    >>> parsed("1: OFDLCK ADVISORY  WRITE -1 08:01:1234 0 EOF").file
+    '08:01:1234'
+    """
+    number, *words = line.split()
+    waits = words[:1] == ["->"]
+    if len(words) != 7 + waits:
+        return None
+    kind, state, access, pid, file, start, end = words[waits:]
+    return LockLine(int(number.rstrip(":")), waits, kind, state, access, int(pid), file, start, end)
+
+
+def listed() -> Iterator[LockLine]:
+    """All locks of /proc/locks, and all waits for them.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+    """
+    with open("/proc/locks", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if found := parsed(line):
+                yield found
+
+
+def held_by(pid: int) -> Iterator[tuple[str, LockLine]]:
+    """The locks of a process's descriptors, each with its number; none if it is gone, or hidden from us."""
+    folder = f"/proc/{pid}/fdinfo"
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            with open(f"{folder}/{entry}", encoding="ascii", errors="replace") as file:
+                text = file.read()
+        except OSError:  # closed meanwhile
+            continue
+        if "lock:" not in text:
+            continue
+        for line in text.splitlines():
+            if line.startswith("lock:") and (found := parsed(line[5:])):
+                yield entry, found
