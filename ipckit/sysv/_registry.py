@@ -52,14 +52,7 @@ class Registry:
 
     def lookup(self, key: int, creator_uid: int) -> Entry | None:
         """The entry for the object on *key* that this user created; None if it was not made by name."""
-        try:
-            fd = os.open(self._path(key, creator_uid), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return None
-        try:
-            return _read(fd) if os.fstat(fd).st_uid == creator_uid else None
-        finally:
-            os.close(fd)
+        return lookup(self._kind, key, creator_uid)
 
     def make(self, name: str, key: int, make: Callable[[], int]) -> int:
         """Create an object on *key* by *make*, and note that it belongs to *name*.
@@ -94,11 +87,7 @@ class Registry:
             os.close(fd)
 
     def _path(self, key: int, uid: int) -> str:
-        try:
-            namespace = os.stat("/proc/self/ns/ipc").st_ino
-        except OSError:
-            namespace = 0
-        return f"{DIRECTORY}/ipckit-sysv.{namespace}.{self._kind}.{key:08x}.{uid}"
+        return _path(self._kind, key, uid)
 
     @contextmanager
     def _claimed(self, name: str, key: int) -> Iterator[int | None]:
@@ -126,6 +115,26 @@ class Registry:
                     return
             finally:
                 os.close(fd)
+
+
+def lookup(kind: str, key: int, creator_uid: int) -> Entry | None:
+    """The entry for the object of that *kind* on *key* that this user created; None if it was not made by name."""
+    try:
+        fd = os.open(_path(kind, key, creator_uid), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return _read(fd) if os.fstat(fd).st_uid == creator_uid else None
+    finally:
+        os.close(fd)
+
+
+def _path(kind: str, key: int, uid: int) -> str:
+    try:
+        namespace = os.stat("/proc/self/ns/ipc").st_ino
+    except OSError:
+        namespace = 0
+    return f"{DIRECTORY}/ipckit-sysv.{namespace}.{kind}.{key:08x}.{uid}"
 
 
 def _opened(path: str, name: str) -> int:

@@ -8,6 +8,7 @@ from ipckit._names import posix_name
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit.errors import check
+from ipckit.sysv._registry import lookup
 
 PRIVATE = 0  # IPC_PRIVATE: always a new object, which no key leads to
 _KEY_BITS = 32
@@ -75,6 +76,18 @@ def hashed(name: str) -> int:
     while (key := digest & ((1 << _NAME_BITS) - 1)) == PRIVATE:
         digest >>= _NAME_BITS
     return key
+
+
+def noted_name(kind: str, key: int, creator_uid: int, number: int) -> str | None:
+    """The name that an object's key was hashed from, as whoever made it noted; None if it was not made by name.
+
+    Args:
+        kind: "msg", "sem" or "shm".
+        creator_uid: the object's creator.
+        number: the object's own.
+    """
+    entry = lookup(kind, key, creator_uid) if key != PRIVATE else None
+    return entry.name if entry is not None and entry.number == number else None
 
 
 def shown(key: int) -> str:

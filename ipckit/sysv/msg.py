@@ -12,7 +12,6 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import Deadline
 from ipckit.errors import syscall_error
-from ipckit.features import limits
 from ipckit.sysv._box import SMALL, Box, contiguous, empty_box, packed
 from ipckit.sysv._handle import SysvHandle
 from ipckit.sysv._kind import READ, WRITE, Facts, Kind
@@ -259,6 +258,8 @@ class MessageQueue(SysvHandle):
             status.max_bytes = check_int(max_bytes, "max_bytes", 1, TYPE_MAX, "bytes")
         result = quick.ipk_sysv_msg_set(self._id, status)
         if result:
+            from ipckit.features import limits
+
             allowed = limits().msgmnb
             remedy = f"max_bytes above sysctl kernel.msgmnb={allowed} takes CAP_SYS_RESOURCE"
             too_many = max_bytes is not None and allowed is not None and max_bytes > allowed
@@ -288,6 +289,8 @@ class MessageQueue(SysvHandle):
         raise self._send_failure(result, size)
 
     def _send_failure(self, result: int, size: int) -> SyscallError:
+        from ipckit.features import limits
+
         allowed = limits().msgmax
         if result == -errno.EINVAL and allowed is not None and size > allowed:
             remedy = f"a message has at most sysctl kernel.msgmax={allowed} bytes, this one has {size}"
