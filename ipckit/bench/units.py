@@ -7,6 +7,9 @@ import re
 _BINARY = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _SIZE = re.compile(r"(\d+)\s*(?:([kmg])(?:i?b)?|b)?", re.IGNORECASE)
 _FACTOR = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_AGES = ((86400, "d", 2), (3600, "h", 2), (60, "min", 2))
+_AGE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(s|m|min|h|d|w)?", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 LARGEST = 1 << 30  # bytes; several messages must fit into memory at once
 
 
@@ -67,3 +70,31 @@ def factor_text(factor: float) -> str:
     if factor < 0.1:
         return f"{factor:.2g}x"
     return "1x" if factor == 1 else f"{digits(factor)}x"
+
+
+def about(size: int) -> str:
+    """950 B, 4 KiB, 1.18 MiB, 2.50 GiB; three digits."""
+    for unit, name in _BINARY:
+        if size >= unit:
+            return f"{size // unit if size % unit == 0 else digits(size / unit)} {name}"
+    return f"{size} B"
+
+
+def age_text(seconds: float) -> str:
+    """45 s, 12 min, 30 h, 9 d; whole ones."""
+    for unit, name, least in _AGES:
+        if seconds >= unit * least:
+            return f"{int(seconds // unit)} {name}"
+    return f"{int(seconds)} s"
+
+
+def parse_age(text: str) -> float:
+    """The seconds of "90", "90s", "15min", "2h", "1.5d", "2w".
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"a time is a number and s, min, h, d or w, as in 90s, 2h or 1.5d, not {text!r}")
+    return float(found[1]) * _SECONDS[(found[2] or "s").lower()]

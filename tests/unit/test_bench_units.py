@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ipckit.bench.units import digits, factor_text, parse_size, rate_text, size_text, time_text
+from ipckit.bench.units import (
+    about,
+    age_text,
+    digits,
+    factor_text,
+    parse_age,
+    parse_size,
+    rate_text,
+    size_text,
+    time_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +52,35 @@ def test_rates_and_times_have_a_unit():
         "48.2 ns", "1.02 µs", "62.3 µs", "3.40 ms", "2.00 s",
     ]  # fmt: skip
     assert [factor_text(factor) for factor in (1.0, 0.0341, 19.34)] == ["1x", "0.034x", "19.3x"]
+
+
+def test_sizes_in_three_digits():
+    sizes = (0, 1023, 4096, 1536, 1_234_567, 5 << 28, 3 << 40)
+    assert [about(size) for size in sizes] == [
+        "0 B",
+        "1023 B",
+        "4 KiB",
+        "1.50 KiB",
+        "1.18 MiB",
+        "1.25 GiB",
+        "3072 GiB",
+    ]
+
+
+def test_ages_are_whole_and_change_their_unit_at_two():
+    ages = (0.9, 119.9, 120, 7199, 7200, 172_799, 172_800)
+    assert [age_text(age) for age in ages] == ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), (" 15 min ", 900), ("15m", 900), ("2h", 7200), ("1.5d", 129_600), ("2W", 1_209_600)],
+)
+def test_ages_are_read(text, seconds):
+    assert parse_age(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "-1h", "2 y", "1e3", "nan", "1.2.3"])
+def test_other_ages_are_refused_with_a_reason(text):
+    with pytest.raises(ValueError, match="a time is a number"):
+        parse_age(text)
