@@ -8,13 +8,13 @@ from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._spill import SpillFiles, check_room_for_files
 from ipckit.errors import check
 from ipckit.ring._broadcast_lane import lane_of
 from ipckit.ring._broadcast_oversize import LongMessages
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
-from ipckit.ring._spill import SpillFiles, check_room_for_files
 
 if TYPE_CHECKING:
     from typing_extensions import Self

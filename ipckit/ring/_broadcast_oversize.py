@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._spill import RECORD_SIZE, announce, announced
 from ipckit.errors import LayoutError, NotFoundError
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._parts import Assembly, part_size, parts_of
-from ipckit.ring._spill import RECORD_SIZE, announce, announced
 
 if TYPE_CHECKING:
+    from ipckit._spill import SpillFiles
     from ipckit.ring._claims import Claims
     from ipckit.ring._inplace import Loan
-    from ipckit.ring._spill import SpillFiles
 
 _RECORD_HEADER = 16
 _EAGAIN = -errno.EAGAIN

@@ -9,6 +9,7 @@ from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._spill import SpillFiles, check_room_for_files
 from ipckit.errors import ClosedError, IPCError, LayoutError, StalledError, check, syscall_error
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
@@ -16,7 +17,6 @@ from ipckit.ring._errors import receiving_failure, sending_failure, too_large
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
 from ipckit.ring._mpmc_lane import claims_of, lane_of
 from ipckit.ring._mpmc_oversize import LongMessages
-from ipckit.ring._spill import SpillFiles, check_room_for_files
 
 if TYPE_CHECKING:
     from typing_extensions import Self

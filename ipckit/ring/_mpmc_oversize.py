@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._spill import RECORD_SIZE, announce, announced
 from ipckit.errors import LayoutError, NotFoundError
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._mpmc_lane import wait_room
-from ipckit.ring._spill import RECORD_SIZE, announce, announced
 
 if TYPE_CHECKING:
-    from ipckit.ring._spill import Spilled, SpillFiles
+    from ipckit._spill import Spilled, SpillFiles
 
 _POSITION = (1 << 32) - 1
 _EAGAIN = -errno.EAGAIN

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ipckit._spill import Spilled
     from ipckit.ring._inplace import Loan
     from ipckit.ring._mpmc_oversize import LongMessages
-    from ipckit.ring._spill import Spilled
 
 _EAGAIN = -errno.EAGAIN
 _LONG = -errno.EOVERFLOW  # the oldest message is in a file
@@ -67,13 +67,11 @@ class MpmcReceiving(MpmcHandle):
         Raises:
             EndOfStreamError, PeerDiedError, LimitError, LayoutError: as `receive`.
         """
-        message = self._lane.try_receive()
-        if isinstance(message, int) and message == _LONG:
-            message = self._long_messages().receive()
+        message = self._take()
         if message == _EAGAIN:
             message = wait_message(self._ring, PASSED.at_ns)  # asks for the producers
             if message in AGAIN:
-                message = self._lane.try_receive()
+                message = self._take()
         if not isinstance(message, int):
             return message
         if message == _EAGAIN:
@@ -82,6 +80,13 @@ class MpmcReceiving(MpmcHandle):
         if isinstance(error, TimeoutExpired):
             return None
         raise error
+
+    def _take(self) -> bytes | int:
+        """The oldest message, from the ring or from its file; or ``-errno``."""
+        message = self._lane.try_receive()
+        if isinstance(message, int) and message == _LONG:
+            message = self._long_messages().receive()
+        return message
 
     def receive_into(self, buffer: Buffer, timeout: float | None = None) -> int:
         """Remove the oldest message and copy it into *buffer*, waiting while there is none.

@@ -79,12 +79,12 @@ class MpmcSending(MpmcHandle):
             MessageTooLargeError, LimitError: as `send`.
         """
         rc = self._try_send(data)
-        if rc == _TOO_LONG and self._long is not None:
-            rc = self._long.send(memoryview(data).cast("B"), PASSED.at_ns)
         if rc == _EAGAIN:
             rc = wait_room(self._ring, memoryview(data).nbytes, PASSED.at_ns)  # makes room where the dead have it
             if rc in AGAIN:
                 rc = self._try_send(data)
+        if rc == _TOO_LONG and self._long is not None:
+            rc = self._long.send(memoryview(data).cast("B"), PASSED.at_ns)
         if rc < 0 and -rc & 0xFFFF in _NOT_NOW:
             return False
         if rc and rc != _DROPPED:

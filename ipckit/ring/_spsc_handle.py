@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._spill import SpillFiles, check_room_for_files
 from ipckit.errors import ClosedError, IPCError, check
 from ipckit.ring._choices import check_choice
 from ipckit.ring._claims import Claims
 from ipckit.ring._errors import receiving_failure, sending_failure, too_large
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
 from ipckit.ring._lane import lane_of
-from ipckit.ring._spill import SpillFiles, check_room_for_files
 from ipckit.ring._spsc_oversize import Incoming, Outgoing, sweep, sweep_all
 from ipckit.ring._spsc_stat import SpscStat, participants, snapshot
 
