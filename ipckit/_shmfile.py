@@ -19,6 +19,24 @@ _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _HIDDEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+def unlink_unlocked(path: str) -> None:
+    """Remove a lock file that whoever was killed with it has left; one that is locked, flock(2), is left alone."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(fd)):
+            os.unlink(path)
+    except OSError:  # whoever has it takes it away; or it is another user's
+        pass
+    finally:
+        os.close(fd)
+
+
 def publish(path: str, mode: int, fill: Callable[[int], None], subject: str) -> int:
     """Make a file without a name, let *fill* write it, then give it *path*, exclusively and atomically.
 

@@ -9,14 +9,13 @@ are 0 does not tell a new set from one whose tokens are all taken.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._shmfile import DIRECTORY, publish
+from ipckit._shmfile import DIRECTORY, publish, unlink_unlocked
 from ipckit.errors import AlreadyExistsError, check, syscall_error
 from ipckit.sysv._registry import _locked
 from ipckit.sysv._set_lane import VALUE_MAX, most
@@ -52,19 +51,7 @@ def start(number: int, values: Sequence[int], subject: str, *, known: bool) -> N
 
 def forget(number: int) -> None:
     """Take away the lock file of a set that is gone: somebody was killed with it, unless it is in use."""
-    path = _lock_file(number)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(path), os.fstat(fd)):
-            os.unlink(path)
-    except OSError:  # whoever has it takes it away; or it is another user's
-        pass
-    finally:
-        os.close(fd)
+    unlink_unlocked(_lock_file(number))
 
 
 def _lock_file(number: int) -> str:
