@@ -64,6 +64,22 @@ def pause(deadline: Deadline | None, turn: int) -> bool:
     return True
 
 
+def patiently(attempt: Callable[[], int], seconds: float) -> int:
+    """Call *attempt*, at growing intervals for so many *seconds*, as long as it returns ``-EAGAIN``.
+
+    Returns:
+        What it returned last.
+    """
+    rc = attempt()
+    if rc == -errno.EAGAIN:
+        deadline = Deadline.after(seconds)
+        turn = 0
+        while rc == -errno.EAGAIN and pause(deadline, turn):
+            rc = attempt()
+            turn += 1
+    return rc
+
+
 def failure(handle: Handle, error: OSError, syscall: str) -> IPCError:
     """The exception for *error* of *syscall* on *handle*'s descriptor; ClosedError if that is why it failed."""
     if handle._closed:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
+from ipckit._life import held, open_held, unlink_held
 from ipckit._names import posix_name
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit._shmfile import DIRECTORY
-from ipckit.errors import LayoutError, check, syscall_error
+from ipckit.errors import LayoutError, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,7 @@ class SegmentHandle(NamedHandle):
         Raises:
             NotFoundError: there is none (ENOENT).
             AccessError: its mode forbids it (EACCES).
+            BusyError: for five seconds it has been under removal (EBUSY).
             LayoutError: the file holds something else, or another layout version.
         """
         return cls._attach(open_segment(name), name)
@@ -57,7 +58,7 @@ class SegmentHandle(NamedHandle):
 
         What `create` makes anonymously is sealed against truncation; trust whoever sends anything else.
         """
-        return cls._attach(fd, "")
+        return cls._attach(held(fd), "")
 
     @classmethod
     def unlink_name(cls, name: str) -> None:
@@ -65,11 +66,9 @@ class SegmentHandle(NamedHandle):
 
         Raises:
             NotFoundError: there is no object of that name (ENOENT).
+            BusyError: for five seconds another process has been unlinking it (EBUSY).
         """
-        try:
-            os.unlink(segment_path(name))
-        except OSError as error:
-            raise syscall_error(error.errno or 0, "unlink", name) from None
+        unlink_held(segment_path(name), name)
 
     def unlink(self) -> None:
         """Destroy the object's name; handles that are open, this one too, go on working."""
@@ -92,7 +91,7 @@ class SegmentHandle(NamedHandle):
 
     @classmethod
     def _adopt_travelled(cls, travelling: Any) -> Self:
-        return cls._attach(received_descriptor(travelling), "")
+        return cls._attach(held(received_descriptor(travelling)), "")
 
 
 def segment_path(name: object) -> str:
@@ -101,11 +100,8 @@ def segment_path(name: object) -> str:
 
 
 def open_segment(name: str) -> int:
-    """A descriptor of the file of the segment of that name."""
-    try:
-        return os.open(segment_path(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        raise syscall_error(error.errno or 0, "open", name) from None
+    """A descriptor of the file of the segment of that name; while it is open, the segment counts as in use."""
+    return open_held(segment_path(name), name)
 
 
 def no_segment(subject: object, info: Any) -> LayoutError:

@@ -7,15 +7,18 @@ import os
 import re
 from typing import NamedTuple
 
-from ipckit.errors import syscall_error
-from ipckit.features import mqueue_mount
+from ipckit._native import ffi
+from ipckit._native_quick import lib as quick
+from ipckit.errors import check, syscall_error
 
 _ENOUGH = 256  # bytes: four numbers and their names
 _HOW = ("signal", "none", "thread")  # SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD
 
 
 class QueueStatus(NamedTuple):
-    """What the mqueue file system tells of a queue; `qsize` to `notify_pid` are None where it is not readable.
+    """What the mqueue file system tells of a queue.
+
+    `qsize` to `notify_pid`, and the numbers of messages, are None where it is not readable.
 
     Attributes:
         name: as `MessageQueue.open` takes it.
@@ -27,6 +30,12 @@ class QueueStatus(NamedTuple):
         mode: permission bits.
         uid: its owner.
         gid: its group.
+        messages: in the queue now.
+        max_messages: as many as it takes.
+        max_message_size: bytes in one message at most.
+        used_time: when a message last came or went, or the queue was made; seconds since 1970.
+        device, inode: tell it from any other queue, also one that gets its name later; as fstat(2) gives them of its
+            descriptors, in whatever process.
     """
 
     name: str
@@ -37,6 +46,21 @@ class QueueStatus(NamedTuple):
     mode: int
     uid: int
     gid: int
+    messages: int | None
+    max_messages: int | None
+    max_message_size: int | None
+    used_time: float
+    device: int
+    inode: int
+
+
+class _Content(NamedTuple):
+    """What can be read of a queue, and the result of mq_getattr(3); nothing where a descriptor cannot be had."""
+
+    text: bytes = b""
+    messages: int | None = None
+    max_messages: int | None = None
+    max_message_size: int | None = None
 
 
 def message_queues(folder: str | None = None) -> list[QueueStatus]:
@@ -50,6 +74,8 @@ def message_queues(folder: str | None = None) -> list[QueueStatus]:
         UnsupportedError: it is mounted nowhere; the message says how to (ENOSYS).
         NotFoundError: there is no such folder (ENOENT).
     """
+    from ipckit.features import mqueue_mount
+
     where = mqueue_mount() if folder is None else folder
     if where is None:
         remedy = "mount the mqueue file system, as root: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue"
@@ -69,7 +95,7 @@ def status_of(fd: int, name: str) -> QueueStatus:
         AccessError: the descriptor is for sending alone (EACCES).
     """
     try:
-        return _status(name, os.pread(fd, _ENOUGH, 0), os.fstat(fd))
+        return _status(name, _content(fd, os.pread(fd, _ENOUGH, 0)), os.fstat(fd))
     except OSError as error:
         if error.errno == errno.EBADF:
             raise syscall_error(errno.EACCES, "read", name, remedy="opened with receive=False") from None
@@ -101,27 +127,35 @@ def _look(folder: str, name: str, held: dict[tuple[int, int], int]) -> QueueStat
         raise syscall_error(error.errno or errno.EIO, "open", path) from None
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> _Content:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
-        return b""
+        return _Content()
     try:
-        return os.pread(fd, _ENOUGH, 0)
+        return _content(fd, os.pread(fd, _ENOUGH, 0))
     finally:
         os.close(fd)
 
 
-def _reread(fd: int) -> bytes:
+def _reread(fd: int) -> _Content:
     """What a descriptor that is there already tells: to open and close another one would drop our registration."""
     try:
-        return os.pread(fd, _ENOUGH, 0)
+        text = os.pread(fd, _ENOUGH, 0)
     except OSError:  # it is for sending alone
-        return b""
+        text = b""
+    return _content(fd, text)
 
 
-def _status(name: str, text: bytes, found: os.stat_result) -> QueueStatus:
-    numbers = {field: int(number) for field, number in re.findall(r"(\w+):(\d+)", text.decode("ascii"))}
+def _content(fd: int, text: bytes) -> _Content:
+    found = ffi.new("struct ipk_mqueue_attributes *")
+    check(quick.ipk_mqueue_attributes(fd, found), "mq_getattr")
+    return _Content(text, found.messages, found.max_messages, found.max_message_size)
+
+
+def _status(name: str, content: _Content, found: os.stat_result) -> QueueStatus:
+    text = content.text.decode("ascii")
+    numbers = {field: int(number) for field, number in re.findall(r"(\w+):(\d+)", text)}
     pid = numbers.get("NOTIFY_PID")
     return QueueStatus(
         name=name,
@@ -132,4 +166,10 @@ def _status(name: str, text: bytes, found: os.stat_result) -> QueueStatus:
         mode=found.st_mode & 0o777,
         uid=found.st_uid,
         gid=found.st_gid,
+        messages=content.messages,
+        max_messages=content.max_messages,
+        max_message_size=content.max_message_size,
+        used_time=found.st_mtime,
+        device=found.st_dev,
+        inode=found.st_ino,
     )

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 from ipckit.errors import LimitError
-from ipckit.features import limits
 from ipckit.posix._translate import errno_of, translated
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ def refused(error: Exception, name: str, max_messages: int, max_message_size: in
     """What a failed creation means: EINVAL stands for either size being beyond its sysctl."""
     if errno_of(error, creating=True) != errno.EINVAL:
         return translated(error, "mq_open", name, creating=True)
+    from ipckit.features import limits
+
     now = limits()
     reasons = [
         f"{argument}={asked} exceeds sysctl {sysctl}={limit}; raise it, or ask for less"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ipckit._arguments import check_int, spin_ns
 from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
+from ipckit._life import held
 from ipckit._located import located
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._retry import patiently
 from ipckit._segment import SegmentHandle, no_segment, open_segment, segment_path, wrong_segment
 from ipckit.errors import AlreadyExistsError, LayoutError, NotFoundError, SyscallError, check, syscall_error
 from ipckit.sync._home import Home, home_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 ALIGNMENT: int = lib.IPK_SYNC_ALIGNMENT
 _MAKING_SECONDS = 1.0  # to make an object takes some microseconds, unless its maker is stopped
-_MAKING_PAUSE = 0.001
 
 
 class Place(NamedTuple):
@@ -330,12 +330,10 @@ def failure(rc: int, call: str, subject: str) -> SyscallError:
 
 def _patiently(attempt: Callable[[], int]) -> int:
     """Try again while another process is making the object."""
-    give_up = time.monotonic() + _MAKING_SECONDS
-    while (rc := attempt()) == -errno.EAGAIN:
-        if time.monotonic() > give_up:
-            remedy = "another process has been making this object for a second; is it stopped?"
-            raise syscall_error(errno.EBUSY, "ipk_sync_begin", None, remedy=remedy)
-        time.sleep(_MAKING_PAUSE)
+    rc = patiently(attempt, _MAKING_SECONDS)
+    if rc == -errno.EAGAIN:
+        remedy = "another process has been making this object for a second; is it stopped?"
+        raise syscall_error(errno.EBUSY, "ipk_sync_begin", None, remedy=remedy)
     return rc
 
 
@@ -350,4 +348,4 @@ def _reopen_within(
 
 
 def _adopt_travelled(cls: type[ObjectHandle], travelling: Any, how: dict[str, Any]) -> ObjectHandle:
-    return cls._attach(received_descriptor(travelling), "", **how)
+    return cls._attach(held(received_descriptor(travelling)), "", **how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ipckit._life import held
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._segment import open_segment
@@ -39,7 +40,7 @@ class OnMutex(SyncHandle):
     @classmethod
     def from_fd(cls, fd: int, *, mutex: Mutex | None = None) -> Self:
         """Make a handle of the condition behind *fd*, as received over a Unix socket; *fd* becomes the handle's own."""
-        return cls._attach(fd, "", mutex=mutex)
+        return cls._attach(held(fd), "", mutex=mutex)
 
     @property
     def mutex(self) -> Mutex | None:

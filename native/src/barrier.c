@@ -377,6 +377,21 @@ uint32_t ipk_barrier_waiting(const struct ipk_sync *view)
 	return arrived < view->count ? arrived : view->count;
 }
 
+int ipk_barrier_party(const struct ipk_sync *view, uint32_t entry, struct ipk_participant_info *who, int32_t *lives)
+{
+	const struct ipk_barrier_party *party;
+	uint32_t word;
+
+	if (entry >= entries_of(view))
+		return -ENOENT;
+	party = &barrier_of(view)->table[entry];
+	word = load(party);
+	if (state_of(word) != ARRIVED)
+		return 0;
+	*lives = ipk_member_who(view->member, word & ID, &party->holder, who);
+	return 1;
+}
+
 /* Spin until the gate is another one. */
 static bool spin(struct ipk_sync *view, const struct ipk_barrier_wait *wait, int64_t now, int64_t until)
 {

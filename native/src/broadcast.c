@@ -9,17 +9,11 @@
 
 #define NO_PARTICIPANTS 0 /* of the segment: a ring has members */
 
-struct geometry {
-	uint64_t capacity;
-	uint32_t participants;
-	uint32_t policy;
-};
-_Static_assert(offsetof(struct ipk_broadcast_shm, capacity) == offsetof(struct geometry, capacity) &&
-	       offsetof(struct ipk_broadcast_shm, participants) == offsetof(struct geometry, participants) &&
-	       offsetof(struct ipk_broadcast_shm, policy) == offsetof(struct geometry, policy), "the beginning of the object");
+_Static_assert(offsetof(struct ipk_broadcast_shm, capacity) == offsetof(struct ipk_broadcast_geometry, capacity) &&
+	       offsetof(struct ipk_broadcast_shm, participants) == offsetof(struct ipk_broadcast_geometry, participants) &&
+	       offsetof(struct ipk_broadcast_shm, policy) == offsetof(struct ipk_broadcast_geometry, policy), "the beginning of the object");
 
-/* Where the data begins in the object: behind the roster, on its own page. */
-static uint64_t data_offset(uint32_t participants)
+uint64_t ipk_broadcast_data_offset(uint32_t participants)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t end = offsetof(struct ipk_broadcast_shm, roster) + ipk_roster_size(participants);
@@ -33,7 +27,7 @@ static bool valid_policy(uint32_t policy)
 	       ((policy & IPK_BROADCAST_FILES) && (policy & ~(uint32_t)IPK_BROADCAST_FILES) <= IPK_BROADCAST_DISCONNECT);
 }
 
-static bool valid(const struct geometry *geometry)
+static bool valid(const struct ipk_broadcast_geometry *geometry)
 {
 	uint64_t capacity = geometry->capacity;
 
@@ -47,7 +41,7 @@ static struct ipk_broadcast_shm *object_of(struct ipk_broadcast *ring)
 	return (struct ipk_broadcast_shm *)(void *)(ring->segment.base + IPK_SEGMENT_HEADER);
 }
 
-static int set_up(struct ipk_broadcast *ring, const struct geometry *geometry)
+static int set_up(struct ipk_broadcast *ring, const struct ipk_broadcast_geometry *geometry)
 {
 	int rc = ipk_member_open(&ring->member, ring->segment.fd);
 
@@ -56,7 +50,7 @@ static int set_up(struct ipk_broadcast *ring, const struct geometry *geometry)
 		return rc;
 	}
 	ring->shm = object_of(ring);
-	ring->data = ring->segment.base + IPK_SEGMENT_HEADER + data_offset(geometry->participants);
+	ring->data = ring->segment.base + IPK_SEGMENT_HEADER + ipk_broadcast_data_offset(geometry->participants);
 	ring->capacity = geometry->capacity;
 	ring->mask = geometry->capacity - 1;
 	ring->oversize = geometry->policy & (IPK_BROADCAST_PARTS | IPK_BROADCAST_FILES);
@@ -72,12 +66,12 @@ static int set_up(struct ipk_broadcast *ring, const struct geometry *geometry)
 int ipk_broadcast_create(struct ipk_broadcast *ring, const char *path, uint64_t capacity, uint32_t policy,
 			 uint32_t participants, uint32_t mode)
 {
-	struct geometry geometry = {capacity, participants, policy};
+	struct ipk_broadcast_geometry geometry = {capacity, participants, policy};
 	int rc;
 
 	if (!valid(&geometry))
 		return -EINVAL;
-	rc = ipk_segment_create(&ring->segment, path, IPK_KIND_BROADCAST, NO_PARTICIPANTS, data_offset(participants) + capacity,
+	rc = ipk_segment_create(&ring->segment, path, IPK_KIND_BROADCAST, NO_PARTICIPANTS, ipk_broadcast_data_offset(participants) + capacity,
 				capacity, mode);
 	if (rc < 0)
 		return rc;
@@ -93,17 +87,23 @@ int ipk_broadcast_create(struct ipk_broadcast *ring, const char *path, uint64_t 
 	return rc;
 }
 
+int ipk_broadcast_read_geometry(int fd, struct ipk_broadcast_geometry *geometry)
+{
+	if (pread(fd, geometry, sizeof(*geometry), IPK_SEGMENT_HEADER) != (ssize_t)sizeof(*geometry))
+		return -EPROTO;
+	return valid(geometry) ? 0 : -EPROTO;
+}
+
 int ipk_broadcast_attach(struct ipk_broadcast *ring, int fd)
 {
-	struct geometry geometry = {0};
-	bool readable = pread(fd, &geometry, sizeof(geometry), IPK_SEGMENT_HEADER) == (ssize_t)sizeof(geometry) &&
-			valid(&geometry);
+	struct ipk_broadcast_geometry geometry = {0};
+	bool readable = ipk_broadcast_read_geometry(fd, &geometry) == 0;
 	int rc = ipk_segment_attach(&ring->segment, fd, IPK_KIND_BROADCAST, NO_PARTICIPANTS,
-				    readable ? data_offset(geometry.participants) : 0);
+				    readable ? ipk_broadcast_data_offset(geometry.participants) : 0);
 
 	if (rc < 0)
 		return rc;
-	if (!readable || ring->segment.size != IPK_SEGMENT_HEADER + data_offset(geometry.participants) + geometry.capacity) {
+	if (!readable || ring->segment.size != IPK_SEGMENT_HEADER + ipk_broadcast_data_offset(geometry.participants) + geometry.capacity) {
 		ipk_segment_close(&ring->segment);
 		return -EPROTO;
 	}

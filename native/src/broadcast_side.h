@@ -7,6 +7,19 @@
 
 #include "ipckit/broadcast.h"
 
+/* What the creator chose: the beginning of the object. */
+struct ipk_broadcast_geometry {
+	uint64_t capacity;
+	uint32_t participants;
+	uint32_t policy; /* with PARTS or FILES */
+};
+
+/* Read it from the segment behind fd. Returns 0, -EPROTO if it is none of a ring. */
+int ipk_broadcast_read_geometry(int fd, struct ipk_broadcast_geometry *geometry);
+
+/* Where the data begins in the object: behind the roster, on its own page. */
+uint64_t ipk_broadcast_data_offset(uint32_t participants);
+
 /* The record that a reader receives next. */
 struct ipk_broadcast_next {
 	uint64_t length;

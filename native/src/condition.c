@@ -423,3 +423,19 @@ uint32_t ipk_condition_waiters(const struct ipk_sync *view)
 	}
 	return waiting;
 }
+
+int ipk_condition_waiter(const struct ipk_sync *view, uint32_t slot, struct ipk_participant_info *who, int32_t *lives)
+{
+	const struct ipk_condition_slot *waiter;
+	uint32_t word;
+
+	if (slot >= used_of(view))
+		return -ENOENT;
+	waiter = &condition_of(view)->slots[slot];
+	/* relaxed: a look */
+	word = atomic_load_explicit(&waiter->word, memory_order_relaxed);
+	if (state_of(word) == FREE || state_of(word) > MOVED)
+		return 0;
+	*lives = ipk_member_who(view->member, word & ID, &waiter->holder, who);
+	return 1;
+}

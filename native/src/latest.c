@@ -6,12 +6,7 @@
 
 #define ROLES 1
 
-static uint64_t stride_of(uint64_t max_size)
-{
-	return (IPK_LATEST_DATA + max_size + IPK_LINE - 1) & ~(uint64_t)(IPK_LINE - 1);
-}
-
-static int geometry_valid(uint64_t max_size, uint64_t buffers)
+int ipk_latest_valid(uint64_t max_size, uint64_t buffers)
 {
 	return max_size >= 1 && max_size <= IPK_LATEST_MAX_SIZE && buffers >= IPK_LATEST_MIN_BUFFERS &&
 	       buffers <= IPK_LATEST_MAX_BUFFERS;
@@ -23,7 +18,7 @@ static void set_up(struct ipk_latest *latest, uint64_t max_size, uint64_t buffer
 	latest->buffers = latest->segment.base + IPK_SEGMENT_HEADER + IPK_LATEST_BUFFERS;
 	latest->max_size = max_size;
 	latest->count = buffers;
-	latest->stride = stride_of(max_size);
+	latest->stride = ipk_latest_stride(max_size);
 	ipk_latest_set_spin(latest, IPK_SPIN_DEFAULT_NS);
 }
 
@@ -31,10 +26,10 @@ int ipk_latest_create(struct ipk_latest *latest, const char *path, uint64_t max_
 {
 	int rc;
 
-	if (!geometry_valid(max_size, buffers))
+	if (!ipk_latest_valid(max_size, buffers))
 		return -EINVAL;
 	rc = ipk_segment_create(&latest->segment, path, IPK_KIND_LATEST, ROLES,
-				IPK_LATEST_BUFFERS + buffers * stride_of(max_size), 0, mode);
+				IPK_LATEST_BUFFERS + buffers * ipk_latest_stride(max_size), 0, mode);
 	if (rc < 0)
 		return rc;
 	set_up(latest, max_size, buffers);
@@ -59,8 +54,8 @@ int ipk_latest_attach(struct ipk_latest *latest, int fd)
 		max_size = shm->geometry.max_size;
 		buffers = shm->geometry.buffers;
 	}
-	if (!geometry_valid(max_size, buffers) ||
-	    latest->segment.size != IPK_SEGMENT_HEADER + IPK_LATEST_BUFFERS + buffers * stride_of(max_size)) {
+	if (!ipk_latest_valid(max_size, buffers) ||
+	    latest->segment.size != IPK_SEGMENT_HEADER + IPK_LATEST_BUFFERS + buffers * ipk_latest_stride(max_size)) {
 		ipk_segment_close(&latest->segment);
 		return -EPROTO;
 	}

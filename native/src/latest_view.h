@@ -10,6 +10,15 @@
  * Returns 0, -EBUSY, -errno. */
 int ipk_latest_claim_role(struct ipk_latest *latest);
 
+/* Whether there may be an object of so many buffers, each for a value of so many bytes. */
+int ipk_latest_valid(uint64_t max_size, uint64_t buffers);
+
+/* Bytes from one buffer to the next. */
+static inline uint64_t ipk_latest_stride(uint64_t max_size)
+{
+	return (IPK_LATEST_DATA + max_size + IPK_LINE - 1) & ~(uint64_t)(IPK_LINE - 1);
+}
+
 static inline struct ipk_latest_buffer *buffer_of(const struct ipk_latest *latest, uint64_t sequence)
 {
 	return (struct ipk_latest_buffer *)(void *)(latest->buffers + sequence % latest->count * latest->stride);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -194,6 +195,19 @@ int ipk_member_locked(const struct ipk_member *member, uint32_t id)
 	return lock.l_type != F_UNLCK;
 }
 
+/* Read the record, if it is that id's. */
+static bool read_record(uint32_t id, const struct ipk_holder_shm *holder, struct ipk_participant_info *who)
+{
+	/* acquire: member.recorded */
+	if (atomic_load_explicit(&holder->id, memory_order_acquire) != id)
+		return false;
+	/* relaxed, all three: ordered by the id; of a live holder they do not change while the word has its id */
+	who->pid = atomic_load_explicit(&holder->pid, memory_order_relaxed);
+	who->start_time = atomic_load_explicit(&holder->start_time, memory_order_relaxed);
+	who->pid_namespace = atomic_load_explicit(&holder->pid_namespace, memory_order_relaxed);
+	return true;
+}
+
 int ipk_member_alive(const struct ipk_member *member, uint32_t id, const struct ipk_holder_shm *holder)
 {
 	struct ipk_participant_info who;
@@ -201,14 +215,17 @@ int ipk_member_alive(const struct ipk_member *member, uint32_t id, const struct 
 
 	if (rc != 0)
 		return rc;
-	/* acquire: member.recorded */
-	if (atomic_load_explicit(&holder->id, memory_order_acquire) != id)
-		return 0;
-	/* relaxed, all three: ordered by the id; of a live holder they do not change while the word has its id */
-	who.pid = atomic_load_explicit(&holder->pid, memory_order_relaxed);
-	who.start_time = atomic_load_explicit(&holder->start_time, memory_order_relaxed);
-	who.pid_namespace = atomic_load_explicit(&holder->pid_namespace, memory_order_relaxed);
-	return ipk_identity_runs(&who);
+	return read_record(id, holder, &who) && ipk_identity_runs(&who);
+}
+
+int ipk_member_who(const struct ipk_member *member, uint32_t id, const struct ipk_holder_shm *holder,
+		   struct ipk_participant_info *who)
+{
+	int rc = ipk_member_alive(member, id, holder);
+
+	memset(who, 0, sizeof(*who));
+	read_record(id, holder, who);
+	return rc;
 }
 
 /* Take the lock of our id again; nobody else has chosen it, but for a chance of 1 in 2^28. */

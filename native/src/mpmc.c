@@ -70,31 +70,28 @@ int ipk_mpmc_create(struct ipk_mpmc *ring, const char *path, const struct ipk_mp
 	return rc;
 }
 
-/* What the segment behind fd says of itself. Returns 0, -ENOMSG, -EPROTO, -errno. */
-static int read_geometry(int fd, struct ipk_mpmc_options *chosen)
+int ipk_mpmc_read_geometry(int fd, uint64_t size, struct ipk_mpmc_options *chosen)
 {
-	struct ipk_segment_info info;
 	struct ipk_mpmc_geometry_shm geometry;
-	ssize_t got;
-	int rc = ipk_segment_inspect(fd, &info);
+	ssize_t got = pread(fd, &geometry, sizeof(geometry), IPK_SEGMENT_HEADER);
 
-	if (rc < 0)
-		return rc;
-	if (info.magic != IPK_SEGMENT_MAGIC || info.kind != IPK_KIND_MPMC)
-		return -EPROTO;
-	got = pread(fd, &geometry, sizeof(geometry), IPK_SEGMENT_HEADER);
 	if (got != (ssize_t)sizeof(geometry))
 		return got < 0 ? -errno : -EPROTO;
 	*chosen = (struct ipk_mpmc_options){geometry.capacity, geometry.max_messages, geometry.participants,
 					    geometry.on_consumer_death, geometry.on_consumer_gone, geometry.oversize, 0};
-	return valid(chosen) && info.size == IPK_SEGMENT_HEADER + data_offset(chosen->participants) + chosen->capacity ? 0 : -EPROTO;
+	return valid(chosen) && size == IPK_SEGMENT_HEADER + data_offset(chosen->participants) + chosen->capacity ? 0 : -EPROTO;
 }
 
 int ipk_mpmc_attach(struct ipk_mpmc *ring, int fd)
 {
 	struct ipk_mpmc_options chosen = {0};
-	int rc = read_geometry(fd, &chosen);
+	struct ipk_segment_info info;
+	int rc = ipk_segment_inspect(fd, &info);
 
+	if (rc == 0 && (info.magic != IPK_SEGMENT_MAGIC || info.kind != IPK_KIND_MPMC))
+		rc = -EPROTO;
+	if (rc == 0)
+		rc = ipk_mpmc_read_geometry(fd, info.size, &chosen);
 	if (rc < 0) {
 		close(fd);
 		return rc;

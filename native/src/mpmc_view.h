@@ -104,6 +104,9 @@ static inline int is_closed(const struct ipk_mpmc *ring)
 	return (int)atomic_load_explicit(&ring->closed, memory_order_relaxed);
 }
 
+/* What the creator of the segment behind fd chose, which has so many bytes. Returns 0, -EPROTO if that is no such ring, -errno. */
+int ipk_mpmc_read_geometry(int fd, uint64_t size, struct ipk_mpmc_options *chosen);
+
 /* Claim a role that this view has not, or which a fork has taken from it. Returns 0, -ENOSPC, -errno. */
 int ipk_mpmc_claim_role(struct ipk_mpmc *ring, uint32_t role, struct ipk_roster_entry_shm **entry);
 

@@ -1,6 +1,7 @@
 #include "ipckit/mqueue.h"
 
 #include <errno.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -60,4 +61,16 @@ int ipk_mqueue_notify_socket(int mqd, int socket, const char *cookie)
 int ipk_mqueue_notify_cancel(int mqd)
 {
 	return notify(mqd, NULL);
+}
+
+int ipk_mqueue_attributes(int mqd, struct ipk_mqueue_attributes *attributes)
+{
+	struct mq_attr found;
+
+	if (syscall(SYS_mq_getsetattr, mqd, NULL, &found) != 0)
+		return -errno;
+	attributes->max_messages = found.mq_maxmsg;
+	attributes->max_message_size = found.mq_msgsize;
+	attributes->messages = found.mq_curmsgs;
+	return 0;
 }

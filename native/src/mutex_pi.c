@@ -11,8 +11,8 @@
 #include "ipckit/futex.h"
 #include "ipckit/thread.h"
 
-#define DIED UINT32_C(1)
-#define LOST UINT32_C(2)
+#define DIED IPK_MUTEX_PI_DIED
+#define LOST IPK_MUTEX_PI_LOST
 #define TID ((uint32_t)FUTEX_TID_MASK)
 #define OWNER_DIED ((uint32_t)FUTEX_OWNER_DIED)
 #define PAUSE_NS 1000000 /* until the kernel may have changed its mind */

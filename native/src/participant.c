@@ -219,3 +219,8 @@ int ipk_segment_participant(int fd, uint32_t slot, struct ipk_participant_info *
 	munmap(header, IPK_SEGMENT_HEADER);
 	return alive(fd, who, slot);
 }
+
+int ipk_segment_runs(const struct ipk_participant_info *who)
+{
+	return ipk_identity_runs(who);
+}

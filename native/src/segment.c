@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "identity.h"
 #include "ipckit/base.h"
+#include "ipckit/life.h"
 #include "participant.h"
 #include "path.h"
 
@@ -124,7 +126,7 @@ int ipk_segment_create(struct ipk_segment *segment, const char *path, uint32_t k
 		segment->fd = -1;
 		return rc;
 	}
-	if ((rc = reserve(segment->fd, segment->size)) < 0)
+	if ((path && (rc = ipk_life_hold(segment->fd)) < 0) || (rc = reserve(segment->fd, segment->size)) < 0)
 		goto fail;
 	/* a memfd is sealed against becoming executable */
 	if (fchmod(segment->fd, mode & (path ? PUBLISHED_MODE : PUBLISHED_MODE & ~0111U)) < 0)
@@ -137,6 +139,8 @@ int ipk_segment_create(struct ipk_segment *segment, const char *path, uint32_t k
 	header->kind = kind;
 	header->participants = participants;
 	header->size = segment->size;
+	if (ipk_identity_self(&header->creator) < 0)
+		memset(&header->creator, 0, sizeof(header->creator)); /* an anonymous segment does without /proc */
 	if (getrandom(header->id, sizeof(header->id), 0) != (ssize_t)sizeof(header->id))
 		goto fail_errno;
 	return 0;
@@ -184,6 +188,7 @@ int ipk_segment_inspect(int fd, struct ipk_segment_info *info)
 	info->id[1] = header->id[1];
 	info->kind = header->kind;
 	info->participants = header->participants;
+	info->creator = header->creator;
 	munmap(header, IPK_SEGMENT_HEADER);
 	/* a size that is not the file's own means truncation, or garbage */
 	if (info->magic >> 16 != IPK_SEGMENT_MAGIC >> 16)

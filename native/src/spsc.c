@@ -20,7 +20,7 @@ static void set_up(struct ipk_spsc *ring, uint64_t capacity, uint32_t options)
 	ipk_spsc_set_spin(ring, IPK_SPIN_DEFAULT_NS);
 }
 
-static int geometry_valid(uint64_t capacity, uint32_t options)
+int ipk_spsc_valid(uint64_t capacity, uint32_t options)
 {
 	return options < 2 * IPK_SPSC_DROPS && capacity >= IPK_SPSC_MIN_CAPACITY && capacity <= IPK_SPSC_MAX_CAPACITY && !(capacity & (capacity - 1)) &&
 	       capacity % (uint64_t)sysconf(_SC_PAGESIZE) == 0;
@@ -30,7 +30,7 @@ int ipk_spsc_create(struct ipk_spsc *ring, const char *path, uint64_t capacity, 
 {
 	int rc;
 
-	if (!geometry_valid(capacity, options))
+	if (!ipk_spsc_valid(capacity, options))
 		return -EINVAL;
 	rc = ipk_segment_create(&ring->segment, path, IPK_KIND_SPSC, ROLES, IPK_SPSC_DATA + capacity, capacity, mode);
 	if (rc < 0)
@@ -58,7 +58,7 @@ int ipk_spsc_attach(struct ipk_spsc *ring, int fd)
 	layout = shm->layout;
 	capacity = shm->capacity;
 	options = shm->options;
-	if (layout != IPK_SPSC_LAYOUT || !geometry_valid(capacity, options) ||
+	if (layout != IPK_SPSC_LAYOUT || !ipk_spsc_valid(capacity, options) ||
 	    ring->segment.size != IPK_SEGMENT_HEADER + IPK_SPSC_DATA + capacity) {
 		ipk_segment_close(&ring->segment);
 		return -EPROTO;

@@ -7,6 +7,9 @@
 #include "ipckit/futex.h"
 #include "ipckit/spsc.h"
 
+/* Whether there may be a ring of that size with these options. */
+int ipk_spsc_valid(uint64_t capacity, uint32_t options);
+
 /* Claim the role for the view's process, and find out where its last holder stopped. The side is the caller's.
  * Returns 0, -EBUSY, -EBADMSG, -errno. */
 int ipk_spsc_claim_role(struct ipk_spsc *ring, uint32_t role);

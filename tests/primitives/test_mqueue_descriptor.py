@@ -10,12 +10,13 @@ import selectors
 import signal
 import socket
 import tempfile
+import time
 from typing import TYPE_CHECKING
 
 import posix_ipc
 import pytest
 
-from ipckit.errors import AccessError, NotFoundError, TimeoutExpired, UnsupportedError
+from ipckit.errors import AccessError, NotFoundError, SyscallError, TimeoutExpired, UnsupportedError
 from ipckit.features import mqueue_mount
 from ipckit.posix import MessageQueue, QueueStatus, message_queues
 from ipckit.sockets.unix import Stream
@@ -24,6 +25,7 @@ from tests.contract.tools import in_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ipckit.testing import Spawn
 
@@ -202,7 +204,11 @@ def test_asyncio_reads_and_writes_by_readiness(queue: MessageQueue, spawn: Spawn
 def test_stat_needs_no_mount(queue: MessageQueue) -> None:
     queue.send(b"abc")
     queue.send(b"de")
-    assert queue.stat() == (queue.name, 5, None, 0, 0, 0o600, os.geteuid(), os.getegid())
+    status, found = queue.stat(), os.fstat(queue.fileno())
+    assert status[:8] == (queue.name, 5, None, 0, 0, 0o600, os.geteuid(), os.getegid())
+    assert (status.messages, status.max_messages, status.max_message_size) == (2, 3, 16)
+    assert (status.device, status.inode) == (found.st_dev, found.st_ino)
+    assert time.time() - 60 < status.used_time <= time.time()
     queue.notify(signal=signal.SIGUSR2)
     assert queue.stat()[2:5] == ("signal", signal.SIGUSR2, os.getpid())
     queue.cancel_notification()
@@ -245,6 +251,7 @@ def test_a_queue_that_is_open_for_sending_alone_is_listed_without_its_content(mo
         status = listed(name, mounted)
         assert status is not None
         assert (status.qsize, status.notify, status.notify_pid) == (None, None, None)
+        assert (status.messages, status.max_messages, status.max_message_size) == (0, 10, 8192)
         assert status.mode == 0o600
         assert notification.armed
     MessageQueue.unlink_name(name)
@@ -296,6 +303,12 @@ def test_where_it_is_not_mounted_the_error_says_how(spawn: Spawn) -> None:
     assert "mount -t mqueue none /dev/mqueue" in refusal
     assert mine == ["/a", "/b"]
     assert theirs == ["/a 3", "/b None"]
+
+
+def test_a_folder_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "no-queue").touch()
+    with pytest.raises(SyscallError, match=r"Bad file descriptor.*no-queue"):
+        message_queues(str(tmp_path))
 
 
 def test_a_folder_that_is_not_there() -> None:

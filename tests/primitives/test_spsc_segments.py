@@ -52,7 +52,7 @@ def test_foreign_file_is_no_segment(name: str, content: bytes) -> None:
 
 
 BROKEN = {
-    "another layout version": (0, struct.pack("<Q", 0x69706B6974000002)),
+    "another layout version": (0, struct.pack("<Q", 0x69706B6974000001)),
     "another kind": (8, struct.pack("<I", 7)),
     "more participants": (12, struct.pack("<I", 64)),
     "no participants": (12, struct.pack("<I", 0)),

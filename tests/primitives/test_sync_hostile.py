@@ -165,7 +165,7 @@ def no_objects(image: bytes) -> dict[str, bytes]:
         "cut, and it says so": changed(image[:-64], 16, "=Q", len(image) - 64),
         "one byte more": image + b"\0",
         "another magic": changed(image, 4, "=I", 0x12345678),
-        "another version of the segment": changed(image, 0, "=H", 2),
+        "another version of the segment": changed(image, 0, "=H", 1),
         "another kind of segment": changed(image, 8, "=I", 99),
         "participants": changed(image, 12, "=I", 63),
         "an endless size": changed(image, 16, "=Q", (1 << 64) - 1),

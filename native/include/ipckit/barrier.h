@@ -117,4 +117,8 @@ uint32_t ipk_barrier_waiting(const struct ipk_sync *view);
 
 /* cffi: end */
 
+/* Who has arrived, and waits, by that entry of the table. Asks the kernel whether it lives. Does not block.
+ * Returns 1 and *lives, 0 if nobody does, -ENOENT beyond the last entry. */
+int ipk_barrier_party(const struct ipk_sync *view, uint32_t entry, struct ipk_participant_info *who, int32_t *lives);
+
 #endif

@@ -130,4 +130,8 @@ uint32_t ipk_condition_waiters(const struct ipk_sync *view);
 
 /* cffi: end */
 
+/* Who waits in that slot, notified or not. Asks the kernel whether it lives. Does not block.
+ * Returns 1 and *lives, 0 if nobody does, -ENOENT beyond the last slot that was ever used. */
+int ipk_condition_waiter(const struct ipk_sync *view, uint32_t slot, struct ipk_participant_info *who, int32_t *lives);
+
 #endif

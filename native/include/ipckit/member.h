@@ -94,6 +94,10 @@ static inline uint32_t ipk_member_id(const struct ipk_member *member)
  * whose loss would hurt a live process. Returns 1, 0, -errno. Does not block. */
 int ipk_member_alive(const struct ipk_member *member, uint32_t id, const struct ipk_holder_shm *holder);
 
+/* The same, and in *who what the record says, if it is that id's; else zero. */
+int ipk_member_who(const struct ipk_member *member, uint32_t id, const struct ipk_holder_shm *holder,
+		   struct ipk_participant_info *who);
+
 /* Make sure that we still hold our id: nobody forked us or closed our descriptors. Slow paths only.
  * Returns 0, -ECHILD in a forked child, -EBADF if both descriptors are gone: what we hold is still ours, by the record
  * beside our id, but we can no longer ask whether others live. */

@@ -1,4 +1,5 @@
-/* POSIX message queues: the calls that are made for every message, and mq_notify(3) with a socket in the thread's place.
+/* POSIX message queues: the calls that are made for every message, mq_notify(3) with a socket in the thread's place, and
+ * what a queue tells of itself.
  *
  * A queue is its descriptor. No function here waits, whatever O_NONBLOCK of the description says, which every process
  * that shares the description may change: each attempt carries a deadline that has passed.
@@ -10,6 +11,12 @@
 
 /* cffi: types */
 #define IPK_MQUEUE_COOKIE 32 /* bytes of a notification that arrives at a socket: NOTIFY_COOKIE_LEN of the kernel */
+
+struct ipk_mqueue_attributes {
+	int64_t max_messages;
+	int64_t max_message_size; /* bytes */
+	int64_t messages;         /* in the queue now */
+};
 /* cffi: end */
 
 /* cffi: begin */
@@ -47,6 +54,10 @@ int ipk_mqueue_notify_socket(int mqd, int socket, const char *cookie);
 
 /* Remove this process's registration, if it has one. Does not block. Returns 0, or -EBADF. */
 int ipk_mqueue_notify_cancel(int mqd);
+
+/* Tell how many messages the queue takes and has: mq_getattr(3). Any descriptor of the queue will do, whatever it was
+ * opened for. Does not block. Returns 0, or -EBADF. */
+int ipk_mqueue_attributes(int mqd, struct ipk_mqueue_attributes *attributes);
 
 /* cffi: end */
 

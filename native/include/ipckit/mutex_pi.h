@@ -33,6 +33,9 @@
 
 #include "ipckit/mutex.h"
 
+#define IPK_MUTEX_PI_DIED UINT32_C(1)
+#define IPK_MUTEX_PI_LOST UINT32_C(2)
+
 struct ipk_mutex_pi_shm {
 	struct ipk_sync_shm sync;
 	_Atomic uint32_t word;  /* futex */

@@ -4,6 +4,8 @@
  *   | header | participant 0 ... 62         | the object             |
  *     creator  each by its own claimant       see the object's header
  *
+ *   header: magic 8 | kind 4 | participants 4 | size 8 | id 16 | creator: pid 8, start time 8, pid namespace 8
+ *
  * A segment comes to be whole: it is built in a file without a name, its magic is stored last, and only then does
  * it get its name (linkat(2), exclusive and atomic). So an opener never meets a half-made one: magic 0 is an error.
  *
@@ -21,6 +23,9 @@
  * is gone or is of another pid namespace, where we cannot look. So a stopped process lives, and so does one whose
  * descriptors somebody closed; a recycled pid does not.
  *
+ * Every description through which a named segment is created or opened holds its life lock, on the byte below those of the
+ * participants: by it the segment is in use, or was left behind (life.h).
+ *
  * fork(2): the child's copy of a view has lost its claims. It notices by itself (a page that MADV_WIPEONFORK zeroes),
  * and lets go of the parent's description, so that it does not keep a dead parent alive.
  */
@@ -31,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IPK_SEGMENT_MAGIC UINT64_C(0x69706b6974000001) /* "ipkit", then the layout version in the low 16 bits */
+#define IPK_SEGMENT_MAGIC UINT64_C(0x69706b6974000002) /* "ipkit", then the layout version in the low 16 bits */
 #define IPK_SEGMENT_HEADER 4096
 
 /* cffi: types */
@@ -42,18 +47,19 @@
 #define IPK_KIND_BROADCAST 4
 #define IPK_KIND_LATEST 5
 
+struct ipk_participant_info {
+	uint64_t pid; /* 0: nobody */
+	uint64_t start_time; /* clock ticks since boot: field 22 of proc_pid_stat(5) */
+	uint64_t pid_namespace; /* inode of /proc/PID/ns/pid */
+};
+
 struct ipk_segment_info {
 	uint64_t magic; /* as found: tells a wrong version from a stranger's file */
 	uint64_t size;
 	uint64_t id[2];
 	uint32_t kind;
 	uint32_t participants;
-};
-
-struct ipk_participant_info {
-	uint64_t pid; /* 0: nobody */
-	uint64_t start_time; /* clock ticks since boot: field 22 of proc_pid_stat(5) */
-	uint64_t pid_namespace; /* inode of /proc/PID/ns/pid */
+	struct ipk_participant_info creator; /* pid 0: it had no /proc */
 };
 /* cffi: end */
 
@@ -70,10 +76,11 @@ struct ipk_segment_shm {
 	uint32_t participants;
 	uint64_t size;
 	uint64_t id[2]; /* random: tells this segment from a later one of the same name */
-	uint64_t reserved[3];
+	struct ipk_participant_info creator; /* the process that made it; for people and for `clean` */
 	struct ipk_participant_shm participant[IPK_PARTICIPANTS_MAX];
 };
 _Static_assert(sizeof(struct ipk_participant_shm) == 64, "one line each: claims do not disturb each other");
+_Static_assert(offsetof(struct ipk_segment_shm, participant) == 64, "the header is one line");
 _Static_assert(sizeof(struct ipk_segment_shm) == IPK_SEGMENT_HEADER, "the object begins on its own page");
 
 /* A process's view. Owned by one handle; threads may claim and release at once, create to close is the caller's to order. */
@@ -97,7 +104,7 @@ static inline struct ipk_segment_shm *ipk_segment_header(const struct ipk_segmen
 
 /* Build an unpublished segment: path NULL: a sealed memfd; else an unnamed file in path's directory.
  *
- * object: bytes after the header. mirror: 0, or the size of the object's tail that is mapped a second time right
+ * A named one's life lock is held from here on. object: bytes after the header. mirror: 0, or the size of the object's tail that is mapped a second time right
  * behind itself (a multiple of the page size), so that what wraps around is contiguous. mode: exact, whatever the umask.
  * Does not block. Returns 0, or -errno (-ENOSPC: no memory; -EINVAL: sizes; -EOPNOTSUPP: the
  * directory's file system has no O_TMPFILE; -ENOSYS: Linux before 4.14); on failure nothing is left behind.
@@ -109,7 +116,8 @@ int ipk_segment_create(struct ipk_segment *segment, const char *path, uint32_t k
  * Returns 0, or -errno (-EEXIST: the name is taken); on failure the caller closes the view. */
 int ipk_segment_publish(struct ipk_segment *segment, const char *path);
 
-/* Map the segment behind fd, which becomes the view's own, also on failure.
+/* Map the segment behind fd, which becomes the view's own, also on failure. It takes no lock: ipk_life_open has, and
+ * who only looks does without.
  *
  * kind: what it must be. mirror_from: offset in the object of the part to be mapped twice, 0 for none.
  * Returns 0; -ENOMSG if it is no segment of ours, -EPROTO if layout version, kind or geometry differ
@@ -155,6 +163,9 @@ int ipk_segment_inspect(int fd, struct ipk_segment_info *info);
 
 /* Read who is recorded in a participant slot of the segment behind fd. Returns 1 if it lives, 0 if not, -errno. */
 int ipk_segment_participant(int fd, uint32_t slot, struct ipk_participant_info *who);
+
+/* Whether the process of such a record runs: 1; 0 if it is gone, is a zombie, or is of another pid namespace, where we cannot look. */
+int ipk_segment_runs(const struct ipk_participant_info *who);
 
 /* cffi: end */
 

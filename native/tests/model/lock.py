@@ -28,7 +28,7 @@ OPERATIONS = {
     "take": ("lock.c", "take", "word", "exchange", "acquire"),
     "leave": ("lock.c", "leave", "word", "exchange", "release"),
     "record.id": ("member.c", "ipk_member_record", "id", "store", "release"),
-    "alive.id": ("member.c", "ipk_member_alive", "id", "load", "acquire"),
+    "alive.id": ("member.c", "read_record", "id", "load", "acquire"),
 }
 
 HARMLESS = {
