@@ -105,6 +105,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "call": lambda h: h.call(NULL),
     "call_raw": lambda h: h.call_raw(0),
     "send": lambda h: h.send(NULL),
+    "set_spin": lambda h: h.set_spin(0),
     "send_raw": lambda h: h.send_raw(0),
 }
 READING = ("recvfrom", "poll")
