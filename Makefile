@@ -8,6 +8,7 @@ READY := $(VENV)/ready
 ARGS ?=
 REPEATS ?= 50
 SECONDS ?= 60
+BENCHES := $(addprefix tests/processes/test_,bench.py bench_peers.py bench_servers.py model_server.py)
 # Tests mostly wait, so more of them at a time than there are processors.
 PYTEST := $(BIN)/python -m pytest -n 4 --dist worksteal
 
@@ -15,7 +16,7 @@ CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.[ch
 BUILT := build/built
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers test build check lint types test-c stress asan tsan mutate fuzz-rpc repeat docs wheel fix clean distclean
+.PHONY: help bench bench-peers test build check lint types test-bench test-c stress asan tsan mutate fuzz-rpc repeat docs wheel fix clean distclean
 
 help: ## this list
 	@echo "ipckit: inter-process communication on Linux"
@@ -58,7 +59,7 @@ $(BUILT): $(READY) $(CORE)
 	@mkdir -p $(@D)
 	@touch $@
 
-check: lint types test test-c ## what CI runs: lint, types, C warnings as errors, layering, tests, examples of the documents
+check: lint types test test-bench test-c ## what CI runs: lint, types, C warnings as errors, layering, tests, examples of the documents
 
 lint: build ## format and lint, Python and C
 	$(BIN)/ruff format --check .
@@ -71,8 +72,11 @@ types: build ## mypy --strict, of ours and of programs as users write them
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m apart tests/typing
 
+test-bench: build ## the tests of the benchmarks: whole runs, also killed and interrupted ones
+	$(PYTEST) -m apart $(BENCHES)
+
 test-c: build ## the C core's tests, which need no Python: every kill point, and some seconds of each storm
-	$(BIN)/python -m pytest -m apart tests/processes
+	$(BIN)/python -m pytest -m apart tests/processes/test_native.py
 
 asan: ## the C core's tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) -C native asan

@@ -20,7 +20,7 @@ import pytest
 import ipckit
 from ipckit.testing import LeakSnapshot
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.apart
 
 ROOT = Path(ipckit.__file__).parent.parent
 TINY = ["--repeats", "2", "--seconds", "0.002", "--sizes", "8,64k"]

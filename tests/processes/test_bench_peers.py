@@ -16,7 +16,7 @@ from benchmarks.peers.parts import PEERS
 from ipckit.testing import LeakSnapshot
 from tests.interop.tirpc import skip_without_tirpc
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.apart
 
 ROOT = Path(ipckit.__file__).parent.parent
 ALL = ",".join(PEERS)

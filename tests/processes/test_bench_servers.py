@@ -19,7 +19,7 @@ from ipckit.bench.servers import FORMAT
 from ipckit.server import MODES
 from ipckit.testing import LeakSnapshot
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.apart
 
 ROOT = Path(ipckit.__file__).parent.parent
 SMALL = """

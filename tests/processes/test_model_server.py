@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow  # it starts interpreters by the dozen
+pytestmark = pytest.mark.apart  # it starts interpreters by the dozen
 
 
 @pytest.mark.parametrize("way", ["ring", "plain"])
