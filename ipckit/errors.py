@@ -406,6 +406,12 @@ def syscall_error(number: int, syscall: str, subject: object = None, *, remedy: 
     return error
 
 
+def remedies(number: int) -> dict[str, str]:
+    """What can be done about *number*, by the call that gave it; under "" for all other calls, where there is that."""
+    found = {call: hint for (call, given), hint in _REMEDIES.items() if given == number}
+    return {**found, "": _ANY_CALL[number]} if _ANY_CALL.get(number) else found
+
+
 def check(result: int, syscall: str, subject: object = None) -> int:
     """Return *result* of a C core call, or raise the exception for it where it is ``-errno``."""
     if result < 0:

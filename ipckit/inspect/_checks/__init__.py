@@ -1,0 +1,1 @@
+"""The checks of `ipckit.inspect.checks`, by what they look at. Each is told where to look."""

@@ -1,0 +1,1 @@
+"""Where the kernel's limits and their use are found."""

@@ -1,0 +1,206 @@
+"""The look at all processes: who has what."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import pty
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipckit.inspect._kinds import KINDS
+from ipckit.inspect._mounts import Mounts
+from ipckit.inspect._procfs import FOLDER, living
+from ipckit.inspect._scan import Scan
+from ipckit.posix import MessageQueue
+from ipckit.sysv import SharedMemory as SysvMemory
+from ipckit.testing import pause
+from tests.inspect.elsewhere import by, mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ipckit.inspect.records import Holder
+    from ipckit.testing import Spawn
+
+
+@pytest.fixture
+def fds() -> Iterator[list[int]]:
+    opened: list[int] = []
+    yield opened
+    for fd in opened:
+        os.close(fd)
+
+
+def held(scan: Scan, fd: int, family: str, *, pid: int | None = None) -> Holder:
+    """How a process, by default this one, has the file of that descriptor of ours."""
+    status = os.fstat(fd)
+    device = 0 if family in ("pipe", "socket") else status.st_dev
+    return by(scan.holders(device, status.st_ino, family), pid or os.getpid())
+
+
+def test_each_family_is_recognised(fds: list[int], tmp_path: Path) -> None:
+    path = str(tmp_path / "a fifo")
+    os.mkfifo(path)
+    reader, writer = os.pipe()
+    one, other = socket.socketpair()
+    master, slave = pty.openpty()
+    memfd = os.memfd_create("a memfd")
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fds += [reader, writer, master, slave, memfd, fifo, one.detach(), other.detach()]
+    scan = Scan.take(set(KINDS))
+    assert held(scan, reader, "pipe")[1:] == ((reader, writer), False, "rw")
+    assert held(scan, fds[-1], "socket")[1:] == ((fds[-1],), False, "")
+    assert held(scan, memfd, "memfd")[1:] == ((memfd,), False, "rw")
+    assert held(scan, fifo, "fifo")[1:] == ((fifo,), False, "r")
+    assert held(scan, slave, "pts").descriptors == (slave,)
+    index = int(os.ttyname(slave).rpartition("/")[2])
+    assert by(scan.holders(os.fstat(slave).st_dev, index, "ptmx"), os.getpid()).descriptors == (master,)
+    paths = {thing.inode: told for thing, told, _ in scan.things("fifo")}
+    assert paths[os.fstat(fifo).st_ino] == path
+
+
+@pytest.mark.parametrize(
+    ("protection", "flags", "access"),
+    [
+        (mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, "rw"),
+        (mmap.PROT_READ, mmap.MAP_SHARED, "r"),
+        (mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, "r"),  # what is written there never gets to the file
+    ],
+)
+def test_what_is_mapped_is_held_without_a_descriptor(protection: int, flags: int, access: str) -> None:
+    memfd, path = os.memfd_create("ipckit-test"), f"/dev/shm/ipckit-test-{os.getpid()}\n"
+    memory = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    with mapped(memfd, protection, flags), mapped(memory, protection, flags):
+        os.unlink(path)
+        both = [(os.fstat(memfd), "memfd"), (os.fstat(memory), "file")]
+        assert held(Scan.take({"memfd"}), memfd, "memfd")[1:] == ((memfd,), True, "rw")
+        os.close(memfd)
+        os.close(memory)
+        scan = Scan.take({"memfd", "shm"})
+        for status, family in both:
+            holders = scan.holders(status.st_dev, status.st_ino, family)
+            assert [holder[1:] for holder in holders] == [((), True, access)]
+        paths = {thing.inode: told for thing, told, _ in scan.things("file")}
+        assert paths[both[1][0].st_ino] == f"{path} (deleted)"
+    scan = Scan.take({"memfd", "shm"})
+    assert not any(scan.holders(status.st_dev, status.st_ino, family) for status, family in both)
+
+
+def test_a_system_v_segment_is_found_by_its_number() -> None:
+    with SysvMemory.create(size=4096, remove_on_close=True) as segment, segment.attach(read_only=True):
+        scan = Scan.take({"sysv-shm"})
+        assert by(scan.holders(0, segment.id, "sysv"), os.getpid())[1:] == ((), True, "r")
+
+
+def test_queues_are_told_from_other_files_by_their_file_system(fds: list[int]) -> None:
+    fds.append(os.open("/proc", os.O_RDONLY))  # a link of one name, as those of queues are
+    name = f"/memfd:{os.getpid()}"
+    with MessageQueue.create(name, unlink_on_close=True) as queue:
+        scan = Scan.take({"mq", "memfd"})
+        assert held(scan, queue.fileno(), "file").access == "rw"
+        status = os.fstat(queue.fileno())
+        assert scan.holders(status.st_dev, status.st_ino, "memfd") == ()
+        assert (status.st_dev, name) in [(thing.device, path) for thing, path, _ in scan.things("file")]
+        queue.unlink()
+        assert held(Scan.take({"mq"}), queue.fileno(), "file").descriptors == (queue.fileno(),)
+    status = os.fstat(fds[0])
+    assert scan.holders(status.st_dev, status.st_ino) == ()
+
+
+def test_only_what_was_asked_for_is_kept(fds: list[int]) -> None:
+    fds += [*os.pipe(), os.memfd_create("unasked"), os.eventfd(0)]
+    scan = Scan.take({"eventfd"})
+    assert not list(scan.things("pipe"))
+    assert not list(scan.things("memfd"))
+    assert any(holder.descriptors == (fds[3],) for *_, holders in scan.things("eventfd") for holder in holders)
+    assert os.getpid() in {process.pid for process in Scan.take({"sysv-mq"}).processes}
+
+
+def test_progress_is_told_up_to_the_end() -> None:
+    told: list[tuple[int, int]] = []
+    Scan.take({"pipe"}, lambda done, total: told.append((done, total)))
+    done, total = told[-1]
+    assert done == total >= 1
+
+
+def test_a_process_is_told_with_its_name_and_its_effective_user() -> None:
+    with open("/proc/self/comm") as file:
+        comm = file.read().rstrip("\n")
+    (own,) = (process for process in Scan.take(set()).processes if process.pid == os.getpid())
+    assert own == (os.getpid(), comm, os.geteuid())
+
+
+def test_what_has_ended_is_no_process() -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+    try:
+        scan = Scan.take(set(KINDS))
+        assert child.pid not in {process.pid for process in scan.processes}
+        folder = os.open(f"/proc/{child.pid}", FOLDER)
+    finally:
+        child.wait()
+    with pytest.raises(OSError, match="No such"):
+        living(folder)
+    os.close(folder)
+    scan = Scan()
+    scan._look(child.pid, frozenset({"pipe"}), Mounts())
+    assert (scan.processes, scan.unseen) == ([], 0)
+
+
+def test_a_thread_of_the_kernel_is_no_process() -> None:
+    with open("/proc/2/comm") as file:
+        if file.read() != "kthreadd\n":
+            pytest.skip("no thread of the kernel is seen in this pid namespace")
+    folder = os.open("/proc/2", FOLDER)
+    assert living(folder) is None
+    os.close(folder)
+    scan = Scan()
+    scan._look(2, frozenset({"pipe"}), Mounts())
+    assert (scan.processes, scan.unseen) == ([], 0)
+
+
+FIRST_THREAD_ENDS = """
+import ctypes, os, sys, threading
+def go_on():
+    while open(f"/proc/self/task/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] != "Z":
+        pass
+    os.write(1, b"x")
+    os.read(0, 1)
+    os._exit(0)
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_lives_on_when_its_first_thread_has_ended() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FIRST_THREAD_ENDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.read(1) == b"x"
+        scan = Scan.take({"pipe"})
+        assert held(scan, child.stdin.fileno(), "pipe", pid=child.pid)[1:] == ((0,), False, "r")
+
+
+def lock_and_wait(path: str) -> None:
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        pause("locked")
+
+
+def test_locks_of_open_files_are_told(spawn: Spawn, tmp_path: Path) -> None:
+    path = str(tmp_path / "locked")
+    child = spawn(lock_and_wait, path)
+    child.wait_reached("locked")
+    (found,) = (lock for lock in Scan.take({"lock"}).locks if lock.path == path)
+    assert found.process.pid == child.pid
+    assert found.line.split()[1:4] == ["FLOCK", "ADVISORY", "WRITE"]
+    child.resume("locked")
