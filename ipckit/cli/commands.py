@@ -6,6 +6,10 @@ status    meaning
 0         done
 1         it failed; one sentence on stderr says why
 2         wrong usage, or an extra is not installed
+3         `ls --exit-code`, `limits --exit-code`: something is listed;
+          `clean --exit-code`: something could be removed;
+          `send`, `recv`, `wait`, `lock`, `sem`: the time is up
+4         `recv`: the stream ended before the messages came
 130, 143  ended by Ctrl-C or SIGTERM, after printing what there is
 ========  ======================================================
 """
@@ -16,17 +20,37 @@ import argparse
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import ipckit
-from ipckit.cli import bench, rpcgen, rpcinfo
 from ipckit.cli.failure import Failure
 from ipckit.errors import IPCError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-COMMANDS = (bench, rpcgen, rpcinfo)
+COMMANDS = (
+    "ls",
+    "show",
+    "explain",
+    "top",
+    "limits",
+    "doctor",
+    "rm",
+    "clean",
+    "send",
+    "recv",
+    "wait",
+    "lock",
+    "sem",
+    "signal",
+    "bench",
+    "rpcinfo",
+    "rpcgen",
+    "completion",
+)
+"""In the order of `--help`; each has a module of its name here, with `add(commands)` and `run(arguments)`."""
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -34,7 +58,8 @@ def run(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")  # an ASCII terminal gets "?" for "µ", not a traceback
-    parsed = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parsed = parser(words[0] if words else None).parse_args(words)
     ended: list[int] = []
 
     def end(signum: int, _frame: FrameType | None) -> NoReturn:
@@ -63,11 +88,11 @@ def run(arguments: list[str] | None = None) -> int:
     return 128 + ended[0] if ended else status
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def parser(wanted: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; where *wanted* is the name of one, of that one alone: the others are not imported."""
     top = argparse.ArgumentParser(prog="ipckit", description="Inter-process communication on Linux.")
     top.add_argument("--version", action="version", version=f"ipckit {ipckit.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    for command in (wanted,) if wanted in COMMANDS else COMMANDS:
+        import_module(f"ipckit.cli.{command}").add(commands)
     return top

@@ -1,0 +1,118 @@
+"""Locks on files, and semaphores of the kernel and the C library: fcntl_locking(2), sem_overview(7), sysvipc(7)."""
+
+from __future__ import annotations
+
+from ipckit.cli.explanations.topics import PrimitiveTopic as Topic
+
+_FREE = "The lock is free at once. What it protected may be half-written."
+
+TOPICS = (
+    Topic(
+        "lock",
+        "locks on files",
+        ("locks", "file-lock", "file-locks", "filelock", "lockf"),
+        ("ipckit.filelock.OfdLock", "ipckit.filelock.Flock", "ipckit.filelock.RecordLock"),
+        "Locks that the kernel keeps for files. There are three kinds that differ in who owns them: an open file "
+        "description (ofd, flock) or a process (record).",
+        "Programs that know one path; a lock that must be free when its owner is killed.",
+        "The utmost speed: mutex. Network file systems, where some kinds are local to the machine.",
+        _FREE,
+        "The memory of the kernel. `ipckit ls lock` shows who has which, and who waits.",
+        ("fcntl_locking(2)", "flock(2)"),
+        ("ofd", "flock", "record", "pidfile"),
+    ),
+    Topic(
+        "ofd",
+        "lock of an open file description",
+        ("ofd-lock", "ofdlock", "ofd-locks", "f_ofd_setlk"),
+        ("ipckit.filelock.OfdLock",),
+        "A lock on a range of bytes, owned by the open file: it excludes threads of one process, too, and is shared "
+        "with forked children.",
+        "The usual choice: it is not lost by an unrelated close in the same process.",
+        "Old programs that use record locks exclude it and are excluded; flock is another world.",
+        f"{_FREE} With forked children alive, it stays theirs.",
+        "Linux 3.15; a local file system.",
+        ("fcntl_locking(2)",),
+        ("lock", "record", "flock"),
+    ),
+    Topic(
+        "record",
+        "record lock of a process",
+        ("record-lock", "recordlock", "posix-lock", "fcntl", "setlk"),
+        ("ipckit.filelock.RecordLock",),
+        "A lock on a range of bytes, owned by the process. The kernel finds deadlocks.",
+        "Programs that use fcntl locks already: databases, mail.",
+        "Threads do not exclude each other; and the lock is gone when the process closes any descriptor of the file.",
+        _FREE,
+        "The memory of the kernel.",
+        ("fcntl_locking(2)",),
+        ("lock", "ofd"),
+    ),
+    Topic(
+        "flock",
+        "lock on a whole file",
+        ("bsd-lock",),
+        ("ipckit.filelock.Flock",),
+        "A lock on a whole file, owned by the open file, as flock(1) of the shell takes it.",
+        "Together with the shell: `ipckit lock` and flock(1) exclude each other.",
+        "Ranges: ofd. Network file systems turn it into a record lock, or keep it local.",
+        f"{_FREE} With forked children alive, it stays theirs.",
+        "The memory of the kernel.",
+        ("flock(2)", "flock(1)"),
+        ("lock", "ofd"),
+    ),
+    Topic(
+        "file-rwlock",
+        "readers and writers on a file",
+        ("filerwlock",),
+        ("ipckit.filelock.FileRWLock",),
+        "Many readers or one writer, by locks on a file, in turns.",
+        "Readers and writers that know only a path.",
+        "Programs that all use ipckit: rwlock, in shared memory, is quicker.",
+        _FREE,
+        "As ofd.",
+        ("fcntl_locking(2)",),
+        ("rwlock", "ofd"),
+    ),
+    Topic(
+        "pidfile",
+        "one instance of a program",
+        ("pid-file", "single-instance"),
+        ("ipckit.filelock.PidFile",),
+        "A file with the pid of a daemon, and a lock that says whether it lives.",
+        "Daemons that must not be started twice.",
+        "A mere file with a number: the number is somebody else's after a crash.",
+        "The lock is free at once; the file stays, and is taken over.",
+        "None.",
+        ("fcntl_locking(2)",),
+        ("lock",),
+    ),
+    Topic(
+        "sem",
+        "POSIX semaphore",
+        ("posix-semaphore", "posix-sem", "sem_open", "sem_t", "unnamed-semaphore"),
+        ("ipckit.posix.Semaphore", "ipckit.posix.UnnamedSemaphore"),
+        "A count in shared memory, by name (a file sem.NAME in /dev/shm) or at an offset of memory of yours.",
+        "The quickest count between programs, also in C.",
+        "Where an owner may be killed: its tokens are never given back. Then semaphore with tracked=True, sysv-sem "
+        "with undo, or a file lock.",
+        "The tokens of the dead are lost. The name stays until it is unlinked.",
+        "2147483647 tokens; room in /dev/shm.",
+        ("sem_overview(7)",),
+        ("semaphore", "sysv-sem"),
+    ),
+    Topic(
+        "sysv-sem",
+        "System V semaphore set",
+        ("semget", "semop", "semaphore-set", "sysv-semaphore"),
+        ("ipckit.sysv.SemaphoreSet", "ipckit.sysv.SemaphoreMember"),
+        "Several semaphores, on which an operation happens as a whole or not at all; with undo for the dead.",
+        "Several resources at once, without deadlock; what was taken must come back when its owner is killed.",
+        "One lock: a mutex or a file lock is quicker and simpler. A set made by hand has a race at its creation: "
+        "ipckit's has none.",
+        "What was done with undo=True is undone at once; the rest stays as it is. The set stays until it is removed.",
+        "kernel.sem: semaphores in a set, in all sets, operations in a call, sets; values to 32767.",
+        ("sysvipc(7)", "semget(2)", "semop(2)"),
+        ("sem", "mutex"),
+    ),
+)
