@@ -52,6 +52,12 @@ def _status(name: str, folder: int) -> tuple[str, int, int]:
     return fields[0].decode(), int(fields[6]), int(fields[17])
 
 
+def booted() -> int:
+    """When the kernel started, in seconds since the epoch; always the same, unless the clock is set: proc_stat(5)."""
+    with open("/proc/stat", "rb") as file:
+        return next(int(line[6:]) for line in file if line.startswith(b"btime "))
+
+
 def read(name: str, folder: int) -> bytes:
     """The content of a file of /proc, below the open directory *folder*."""
     with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder), "rb", buffering=0) as file:

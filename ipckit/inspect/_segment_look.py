@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit.inspect._procfs import booted
 from ipckit.inspect._segment_records import Creator, Participant
 from ipckit.inspect.namespaces import pid_namespace_alive
 
@@ -54,7 +54,7 @@ class Look:
         self._commands = commands
         self._namespace = os.stat("/proc/self/ns/pid").st_ino
         self._namespaces: dict[int, bool | None] = {}
-        self._booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._booted = booted()
 
     def begin(self, fd: int) -> str | None:
         """Look at the header of the file behind *fd*.
