@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit._syscalls import name_of_number, numbers
 from ipckit.inspect._calls import calls
+from ipckit.inspect._process_memory import memory_of
 from ipckit.inspect._procfs import read_path
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ _OPERATIONS = {0: "wait", 6: "lock_pi", 9: "wait_bitset", 11: "wait_requeue_pi",
 _INT = 0xFFFFFFFF
 _ENTRY = struct.Struct("=QQII")  # struct futex_waitv: val, uaddr, flags, reserved
 _MOST = 128  # FUTEX_WAITV_MAX
-_PRESENT = 1 << 63  # proc_pid_pagemap(5)
 
 
 class Word(NamedTuple):
@@ -82,26 +80,7 @@ def _sleeps_in_futex(pid: int, tid: int) -> bool:
 
 
 def _vector(pid: int, address: int, count: int) -> list[Word]:
-    data = _memory(pid, address, min(count, _MOST) * _ENTRY.size)
-    if not data:
+    data = memory_of(pid, address, min(count, _MOST) * _ENTRY.size) if count else None
+    if data is None:
         return [Word("waitv", None, private=False)]
     return [Word("waitv", uaddr, bool(flags & _PRIVATE)) for _, uaddr, flags, _ in _ENTRY.iter_unpack(data)]
-
-
-def _memory(pid: int, address: int, size: int) -> bytes:
-    """Bytes of a process's memory; b"" if they can't be had at once, for to fetch a page may take another process."""
-    first, last = address // mmap.PAGESIZE, (address + max(size, 1) - 1) // mmap.PAGESIZE
-    try:
-        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pages:
-            entries = os.pread(pages.fileno(), (last - first + 1) * 8, first * 8)
-        if (
-            len(entries) % 8
-            or not entries
-            or not all(entry & _PRESENT for (entry,) in struct.iter_unpack("=Q", entries))
-        ):
-            return b""
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            data = os.pread(memory.fileno(), size, address)
-    except (OSError, OverflowError):
-        return b""
-    return data if len(data) == size else b""

@@ -6,6 +6,9 @@ import os
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ipckit._lock_lines import LockLine, held_by, listed, parsed
+from ipckit._shmfile import DIRECTORY
+from ipckit.inspect._procfs import FIRST_PID, namespace_of
+from ipckit.inspect._shm_files import shm_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +25,8 @@ TYPES: dict[str, Literal["record", "ofd", "flock", "lease", "delegation"]] = {
     "LEASE": "lease",
     "DELEG": "delegation",
 }
-_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO
+_TEMPORARY = f"{DIRECTORY}/#"
+"""What descriptors of a file that was made by O_TMPFILE tell, also once link(2) has given it a name."""
 _OUTSIDE = (
     "this is not the machine's first pid namespace: the kernel does not list the locks of processes outside of it"
 )
@@ -84,10 +88,11 @@ class LockTable:
         except OSError:
             scan.notes.append(_NO_TABLE)
             table._take_from(scan)
-            return table
-        if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
-            scan.notes.append(_OUTSIDE)
-        table._match(scan)
+        else:
+            if namespace_of("self", "pid") != FIRST_PID:
+                scan.notes.append(_OUTSIDE)
+            table._match(scan)
+        table._name_linked()
         return table
 
     def locks(self) -> Iterator[Lock]:
@@ -139,6 +144,25 @@ class LockTable:
         for key, lock in open_questions.items():
             if not lock.seen and key not in there:
                 del self._locks[key]
+
+    def _name_linked(self) -> None:
+        """Tell the names in /dev/shm of files that were made there without one, as ipckit's segments are."""
+        nameless = [lock for lock in self._locks.values() if lock.path and lock.path.startswith(_TEMPORARY)]
+        if not nameless:
+            return
+        names = {(found.st_dev, found.st_ino): name for name, found in shm_files()}
+        for lock in nameless:
+            name = names.get(identity(lock.key.file))
+            lock.path = f"{DIRECTORY}/{name}" if name else lock.path
+
+
+def identity(file: str) -> tuple[int, int]:
+    """Device and inode of a file as `LockLine` has it; zeros for a lock that has none."""
+    try:
+        major, minor, inode = file.split(":")
+        return os.makedev(int(major, 16), int(minor, 16)), int(inode)
+    except ValueError:
+        return 0, 0
 
 
 def _key(line: LockLine) -> Key:

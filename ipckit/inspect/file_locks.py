@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from ipckit.inspect._calls import process_of
-from ipckit.inspect._lock_table import EOF, TYPES, LockTable
+from ipckit.inspect._lock_table import EOF, TYPES, LockTable, identity
 from ipckit.inspect._lock_waits import conflict, who_waits
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Holder, Process, Record, Verdict
@@ -99,7 +98,7 @@ def collect(scan: Scan, kind: str) -> Iterator[Record]:  # noqa: ARG001  # this 
 def _record(lock: Lock, waiters: tuple[Waiter, ...], scan: Scan) -> FileLock:
     key = lock.key
     holders = _holders(lock)
-    major, minor, inode = _identity(key.file)
+    device, inode = identity(key.file)
     gone = lock.path is None or lock.path.endswith(_DELETED)
     name = f"[{key.file}]" if gone else lock.path
     where = f"{key.start}-{key.end}" if key.kind in {"POSIX", "OFDLCK", "ACCESS"} else TYPES[key.kind]
@@ -107,7 +106,7 @@ def _record(lock: Lock, waiters: tuple[Waiter, ...], scan: Scan) -> FileLock:
         address=f"lock:{name}:{where}",
         type=TYPES[key.kind],
         file=lock.path,
-        device=os.makedev(major, minor),
+        device=device,
         inode=inode,
         shared=key.access == "READ",
         start=int(key.start),
@@ -151,15 +150,6 @@ def _verdict(lock: Lock, holders: tuple[Holder, ...], waiters: tuple[Waiter, ...
         "socket, or open in another pid namespace or on another machine"
     )
     return Verdict("in use", "; ".join((reason, *more)))
-
-
-def _identity(file: str) -> tuple[int, int, int]:
-    """Major, minor and inode of a file as /proc/locks has it; zeros for a lock that has none."""
-    try:
-        major, minor, inode = file.split(":")
-        return int(major, 16), int(minor, 16), int(inode)
-    except ValueError:
-        return 0, 0, 0
 
 
 def _end(text: str) -> int | None:

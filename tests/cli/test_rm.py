@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -78,6 +79,21 @@ def test_a_fifo_goes_while_it_is_open_if_forced(ipckit, tmp_path):
     finally:
         os.close(fd)
     assert not os.path.exists(path)
+
+
+def test_a_socket_file_goes_that_nobody_is_bound_to(ipckit, tmp_path):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        done = ipckit("rm", f"unix:{path}")
+        assert (done.status, done.out) == (1, "")
+        assert f"{os.getpid()}" in done.err
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+    assert ipckit("rm", "-fy", f"unix:{path}").out == f"removed unix:{path}\n"
+    assert not os.path.exists(path)
+    assert ipckit("rm", f"unix:{path}").err == f"ipckit: there is no unix:{path}\n"
 
 
 def test_several_are_looked_up_at_once_and_the_rest_goes(ipckit):

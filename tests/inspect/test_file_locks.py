@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import signal
@@ -135,14 +136,14 @@ def test_who_waits_is_told(spawn, path, ended, kind):
 
 
 def test_only_locks_that_are_in_the_way_have_the_waiter(spawn, path, ended):
-    with closing(OfdLock(path, start=0, length=10)) as one, closing(OfdLock(path, start=20, length=10)) as other:
-        with one, other:
-            ended.append(spawn(wait_for, path, "ofd", 25, 1, fcntl.LOCK_EX))
-            ended[0].wait_blocked("fcntl")
-            free, asked = on(path)
-            assert (free.waiters, free.use) == ((), "ofd, exclusive")
-            (who,) = asked.waiters
-            assert (who.process.pid, who.start, who.end) == (ended[0].pid, 25, 25)
+    one, other = (OfdLock(path, start=start, length=10) for start in (0, 20))
+    with closing(one), closing(other), one, other:
+        ended.append(spawn(wait_for, path, "ofd", 25, 1, fcntl.LOCK_EX))
+        ended[0].wait_blocked("fcntl")
+        free, asked = on(path)
+        assert (free.waiters, free.use) == ((), "ofd, exclusive")
+        (who,) = asked.waiters
+        assert (who.process.pid, who.start, who.end) == (ended[0].pid, 25, 25)
 
 
 def hold_twice(path):
@@ -176,10 +177,11 @@ def test_who_gave_back_since_the_look_is_left_out(path):
 
 
 def test_signs_of_life_of_our_segments_are_said_to_be_that():
-    with SpscRing.create(NAME, unlink_on_close=True), closing(Mutex.create(NAME, unlink_on_close=True)):
-        found = on(f"/dev/shm/ipckit.{NAME[1:]}")
-        assert found
-        assert all("signs of life" in record.verdict.reason for record in found)
+    with SpscRing.create(NAME, unlink_on_close=True), closing(Mutex.create(f"{NAME}-mutex", unlink_on_close=True)):
+        for name in (NAME, f"{NAME}-mutex"):
+            found = on(f"/dev/shm/ipckit.{name[1:]}")
+            assert found
+            assert all("signs of life" in record.verdict.reason for record in found)
 
 
 def lease_and_wait(path):
@@ -201,6 +203,7 @@ def test_a_lease_is_told(spawn, path, ended):
 
 
 def look_as_nobody(inode):
+    codecs.lookup("ascii")  # nobody may not read a Python in another's home
     become_nobody()
     (record,) = (record for record in inspect.objects(["lock"]) if record.inode == inode)
     return record.address, record.pids, record.file, record.verdict

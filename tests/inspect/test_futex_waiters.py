@@ -18,6 +18,7 @@ import pytest
 from ipckit import inspect, posix, sysv
 from ipckit._syscalls import name_of_number, numbers
 from ipckit.errors import NotFoundError, UnsupportedError
+from ipckit.inspect._process_memory import memory_of
 from ipckit.inspect._scan import Scan
 from ipckit.inspect.futex_waiters import FutexWaiters, collect
 from ipckit.sync import Event
@@ -164,6 +165,11 @@ def wait_for_event(name):
         event.wait()
 
 
+def wait_for_given(event):
+    with event:
+        event.wait()
+
+
 def wait_for_semaphore(name):
     posix.Semaphore.open(name).acquire()
 
@@ -178,6 +184,16 @@ def test_our_objects_and_posix_semaphores_are_told_by_their_addresses(spawn, end
             assert {thread.object for thread in record.waiting} == {address}
             assert address in record.verdict.reason
             assert inspect.find(address).address == address
+
+
+def test_our_objects_without_a_name_have_their_inode(spawn, ended):
+    with Event.create() as event:
+        inode = os.fstat(event.fileno()).st_ino
+        ended.append(spawn(wait_for_given, event))
+        ended[0].wait_blocked("futex")
+        # To open what another process has mapped takes CAP_CHECKPOINT_RESTORE.
+        kinds = {"sync"} if WAS_ROOT else {"sync", "memfd"}
+        assert {thread.object for thread in seen(ended[0].pid).waiting} <= {f"{kind}:[{inode}]" for kind in kinds}
 
 
 def test_what_only_the_process_has_is_counted_and_not_listed(spawn, ended):
@@ -254,3 +270,14 @@ def test_what_may_not_be_traced_is_said_to_be_unseen(spawn, ended):
     found, unseen, notes = spawn(look_as_nobody, ended[0].pid).result()
     assert not found
     assert unseen or any("the right to trace" in note for note in notes)
+
+
+def test_only_pages_that_are_in_memory_are_read():
+    memory = mmap.mmap(-1, 3 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    across = address_of(memory, mmap.PAGESIZE - 4)
+    memory[0] = 1
+    assert memory_of(os.getpid(), across, 8) is None
+    memory[mmap.PAGESIZE] = 7
+    assert memory_of(os.getpid(), across, 8) == bytes((0, 0, 0, 0, 7, 0, 0, 0))
+    assert memory_of(os.getpid(), 0, 8) is None
+    assert memory_of(os.getpid(), (1 << 64) - 8, 8) is None
