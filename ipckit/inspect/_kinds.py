@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Record
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipckit.errors import syscall_error
 from ipckit.inspect._kinds import KINDS
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.addresses import parse
 
 if TYPE_CHECKING:

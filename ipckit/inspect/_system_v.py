@@ -13,7 +13,7 @@ from ipckit.inspect.records import Record, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 GONE = (-errno.EINVAL, -errno.EIDRM)
 """What the kernel answers of an object that is not there any more."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ipckit.errors import BusyError, NotFoundError, SyscallError, syscall_error
 from ipckit.inspect._kinds import KINDS
 from ipckit.inspect._looking import Look, find
-from ipckit.inspect._removal import remove_object
+from ipckit.inspect._removal.objects import remove_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ipckit.inspect._procfs import read_path
+from ipckit.inspect._processes.procfs import read_path
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit.inspect._ends import ends_in_words, having, judge_ends
-from ipckit.inspect._procfs import status_of
+from ipckit.inspect._processes.procfs import status_of
 from ipckit.inspect.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 _ALONE = ("nobody has it open for writing", "nobody has it open for reading")
 

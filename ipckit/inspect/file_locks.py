@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from ipckit.inspect._calls import process_of
-from ipckit.inspect._lock_table import EOF, TYPES, LockTable, identity
-from ipckit.inspect._lock_waits import conflict, who_waits
+from ipckit.inspect._processes.calls import process_of
 from ipckit.inspect._verdicts import judge
+from ipckit.inspect._waits.lock_table import EOF, TYPES, LockTable, identity
+from ipckit.inspect._waits.lock_waits import conflict, who_waits
 from ipckit.inspect.records import Holder, Process, Record, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ipckit._lock_lines import LockLine
-    from ipckit.inspect._lock_table import Lock
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
+    from ipckit.inspect._waits.lock_table import Lock
 
 _DELETED = " (deleted)"
 _LIFE_BYTES = (1 << 62) - 2

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from ipckit.inspect._futex_calls import FutexCalls
-from ipckit.inspect._futex_places import Places
+from ipckit.inspect._waits.futex_calls import FutexCalls
+from ipckit.inspect._waits.futex_places import Places
 from ipckit.inspect.records import Holder, Record, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._futex_calls import Word
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
+    from ipckit.inspect._waits.futex_calls import Word
     from ipckit.inspect.records import Process
 
 _UNKNOWN = "words that could not be seen"

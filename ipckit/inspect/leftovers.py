@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._shmfile import DIRECTORY
-from ipckit.inspect._findings import Finding, gone
-from ipckit.inspect._leftover_names import NOTE, SPILLED, START, TEMPORARY, is_spill_file
-from ipckit.inspect._opening import opened
+from ipckit.inspect._own.findings import Finding, gone
+from ipckit.inspect._own.leftover_names import NOTE, SPILLED, START, TEMPORARY, is_spill_file
+from ipckit.inspect._own.opening import opened
 from ipckit.inspect._shm_files import OURS, shm_files
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record
@@ -17,11 +17,11 @@ from ipckit.inspect.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._leftover_rings import Rings
-    from ipckit.inspect._opening import Opened
-    from ipckit.inspect._scan import Scan
-    from ipckit.inspect._segment_look import Look
-    from ipckit.inspect._sysv_notes import Notes
+    from ipckit.inspect._own.leftover_rings import Rings
+    from ipckit.inspect._own.opening import Opened
+    from ipckit.inspect._own.segment_look import Look
+    from ipckit.inspect._own.sysv_notes import Notes
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 
@@ -101,7 +101,7 @@ class _Helpers:
         if file.fd is None:
             return not is_spill_file(name)
         if self._look is None:
-            from ipckit.inspect._segment_look import Look
+            from ipckit.inspect._own.segment_look import Look
 
             self._look = Look({})
         return self._look.begin(file.fd) is not None
@@ -111,7 +111,7 @@ class _Helpers:
         scan = self._scan
         if found := SPILLED.fullmatch(name):
             if self._rings is None:
-                from ipckit.inspect._leftover_rings import Rings
+                from ipckit.inspect._own.leftover_rings import Rings
 
                 self._rings = Rings(scan)
             ring, number, position, _ = found.groups()
@@ -119,7 +119,7 @@ class _Helpers:
         note, start = NOTE.fullmatch(name), START.fullmatch(name)
         if note or start:
             if self._notes is None:
-                from ipckit.inspect._sysv_notes import Notes
+                from ipckit.inspect._own.sysv_notes import Notes
 
                 self._notes = Notes(scan)
             if note:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._seals import Seal, seals_of
 from ipckit.inspect._ends import own_descriptor
-from ipckit.inspect._procfs import read_path, status_of
+from ipckit.inspect._processes.procfs import read_path, status_of
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan, Thing
+    from ipckit.inspect._processes.scan import Scan, Thing
     from ipckit.inspect.records import Holder
 
 _BEFORE, _BEHIND = "/memfd:", " (deleted)"

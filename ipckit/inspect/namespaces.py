@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipckit.inspect._mounts import SHM, Mounts, hides_processes
-from ipckit.inspect._procfs import FIRST_IPC, FIRST_PID, namespace_of, read_path
+from ipckit.inspect._processes.mounts import SHM, Mounts, hides_processes
+from ipckit.inspect._processes.procfs import FIRST_IPC, FIRST_PID, namespace_of, read_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Process
 
 _QUEUES = "/dev/mqueue"
@@ -138,7 +138,7 @@ def ipc_namespaces(scan: Scan | None = None) -> Iterator[IpcNamespace]:
         UnsupportedError: /proc is not mounted (ENOSYS).
     """
     if scan is None:
-        from ipckit.inspect._scan import Scan
+        from ipckit.inspect._processes.scan import Scan
 
         scan = Scan.take(set())
     ours = namespace_of("self", "ipc")

@@ -15,7 +15,7 @@ from ipckit.inspect.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 _ALONE = ("nobody can write, and nothing will ever arrive", "nobody can read what is written")

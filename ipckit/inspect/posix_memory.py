@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._shmfile import DIRECTORY
-from ipckit.inspect._procfs import status_of
+from ipckit.inspect._processes.procfs import status_of
 from ipckit.inspect._shm_files import OURS, SEMAPHORE, habit, shm_files
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record
@@ -16,7 +16,7 @@ from ipckit.inspect.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 
 _BLOCK = 512  # bytes in each of st_blocks

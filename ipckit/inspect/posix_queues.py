@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit.errors import SyscallError
-from ipckit.inspect._procfs import namespace_of
+from ipckit.inspect._processes.procfs import namespace_of
 from ipckit.inspect._queue_folder import queue_folder
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record, Verdict
@@ -15,7 +15,7 @@ from ipckit.posix import message_queues
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
     from ipckit.posix import QueueStatus
 

@@ -16,7 +16,7 @@ from ipckit.inspect.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 _SIZE = 32  # sizeof (sem_t) of glibc where long has 64 bits
 _WORD = 8  # struct new_sem begins with one of 64 bits: the value, and above it the waiters

@@ -10,15 +10,15 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from ipckit._shmfile import DIRECTORY
-from ipckit.inspect._leftover_names import is_spill_file
-from ipckit.inspect._opening import Opened, opened
-from ipckit.inspect._ring_look import ring_fields
-from ipckit.inspect._scan import Scan
-from ipckit.inspect._segment_look import Look
-from ipckit.inspect._segment_records import Creator, Participant, Ring, Segment, Sync
-from ipckit.inspect._segment_verdict import judge_segment, judge_unread
+from ipckit.inspect._own.leftover_names import is_spill_file
+from ipckit.inspect._own.opening import Opened, opened
+from ipckit.inspect._own.ring_look import ring_fields
+from ipckit.inspect._own.segment_look import Look
+from ipckit.inspect._own.segment_records import Creator, Participant, Ring, Segment, Sync
+from ipckit.inspect._own.segment_verdict import judge_segment, judge_unread
+from ipckit.inspect._own.sync_look import sync_fields
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect._shm_files import shm_files
-from ipckit.inspect._sync_look import sync_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from ipckit.sysv.key import noted_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 _REMOVED, _LOCKED = 0o1000, 0o2000  # SHM_DEST, SHM_LOCKED of linux/shm.h

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, address, moment, rows
-from ipckit.inspect._system_v_waits import Sleepers
 from ipckit.inspect._verdicts import told
+from ipckit.inspect._waits.system_v_waits import Sleepers
 from ipckit.inspect.records import Verdict
 from ipckit.sysv.key import noted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 
 @dataclass(frozen=True, kw_only=True)

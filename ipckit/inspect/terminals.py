@@ -7,14 +7,14 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ipckit.inspect._procfs import read_path
+from ipckit.inspect._processes.procfs import read_path
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 _FOLDER = "/dev/pts"

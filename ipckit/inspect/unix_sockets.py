@@ -7,18 +7,18 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from ipckit.inspect._procfs import FIRST_PID, namespace_of
-from ipckit.inspect._sock_diag import ESTABLISHED, LISTEN
-from ipckit.inspect._socket_names import Names
-from ipckit.inspect._socket_table import Bound, SocketTable, elsewhere
+from ipckit.inspect._processes.procfs import FIRST_PID, namespace_of
+from ipckit.inspect._sockets.names import Names
+from ipckit.inspect._sockets.sock_diag import ESTABLISHED, LISTEN
+from ipckit.inspect._sockets.table import Bound, SocketTable, elsewhere
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
-    from ipckit.inspect._sock_diag import Described
+    from ipckit.inspect._processes.scan import Scan
+    from ipckit.inspect._sockets.sock_diag import Described
     from ipckit.inspect.records import Holder
 
 Type = Literal["stream", "dgram", "seqpacket"]

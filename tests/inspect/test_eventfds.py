@@ -11,7 +11,7 @@ from ipckit import EventFd
 from ipckit._fdinfo import fdinfo
 from ipckit.errors import NotFoundError
 from ipckit.inspect import find
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.eventfds import EventFd as Record
 from ipckit.inspect.eventfds import collect
 from ipckit.testing import pause

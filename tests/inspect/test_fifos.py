@@ -9,7 +9,7 @@ import pytest
 
 from ipckit.errors import NotFoundError
 from ipckit.inspect import find
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.fifos import Fifo as Record
 from ipckit.inspect.fifos import collect
 from ipckit.testing import pause

@@ -14,8 +14,8 @@ import pytest
 from ipckit import inspect
 from ipckit.errors import NotFoundError
 from ipckit.filelock import Flock, OfdLock, RecordLock
-from ipckit.inspect import _lock_table
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
+from ipckit.inspect._waits import lock_table
 from ipckit.inspect.file_locks import FileLock, collect
 from ipckit.ring import SpscRing
 from ipckit.sync import Mutex
@@ -226,7 +226,7 @@ def test_without_the_kernels_list_locks_of_open_files_are_found(path, monkeypatc
         raise FileNotFoundError(2, "No such file or directory")
         yield
 
-    monkeypatch.setattr(_lock_table, "listed", refuse)
+    monkeypatch.setattr(lock_table, "listed", refuse)
     with closing(OfdLock(path)) as lock, lock:
         scan = Scan.take({"lock"})
         (record,) = (record for record in collect(scan, "lock") if record.file == path)

@@ -18,8 +18,8 @@ import pytest
 from ipckit import inspect, posix, sysv
 from ipckit._syscalls import name_of_number, numbers
 from ipckit.errors import NotFoundError, UnsupportedError
-from ipckit.inspect._process_memory import memory_of
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.process_memory import memory_of
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.futex_waiters import FutexWaiters, collect
 from ipckit.sync import Event
 from ipckit.testing import pause, wait_blocked

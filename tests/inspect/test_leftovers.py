@@ -13,7 +13,7 @@ import pytest
 from ipckit import sysv
 from ipckit._names import unique_name
 from ipckit.inspect import find
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.leftovers import Leftover, collect
 from ipckit.ring import BroadcastRing, MpmcRing, Queue, SpscRing
 from ipckit.testing import pause

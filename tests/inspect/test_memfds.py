@@ -11,7 +11,7 @@ import pytest
 from ipckit import Memfd
 from ipckit.errors import NotFoundError
 from ipckit.inspect import find
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.memfds import Memfd as Record
 from ipckit.inspect.memfds import collect
 from ipckit.memfd import Seal

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipckit.inspect import namespaces
-from ipckit.inspect._procfs import FIRST_PID, namespace_of
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.procfs import FIRST_PID, namespace_of
+from ipckit.inspect._processes.scan import Scan
 from ipckit.posix import MessageQueue
 from tests.inspect.elsewhere import (
     CLONE_NEWIPC,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipckit.inspect._kinds import KINDS
-from ipckit.inspect._mounts import Mounts
-from ipckit.inspect._procfs import FOLDER, living
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.mounts import Mounts
+from ipckit.inspect._processes.procfs import FOLDER, living
+from ipckit.inspect._processes.scan import Scan
 from ipckit.posix import MessageQueue
 from ipckit.sysv import SharedMemory as SysvMemory
 from ipckit.testing import pause

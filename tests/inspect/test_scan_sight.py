@@ -11,8 +11,8 @@ import pytest
 
 from ipckit.errors import SyscallError, UnsupportedError
 from ipckit.inspect._kinds import KINDS
-from ipckit.inspect._mounts import Mounts, hides_processes
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.mounts import Mounts, hides_processes
+from ipckit.inspect._processes.scan import Scan
 from ipckit.posix import MessageQueue, SharedMemory
 from ipckit.sysv import SharedMemory as SysvMemory
 from tests.contract.tools import in_fork

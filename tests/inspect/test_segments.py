@@ -18,8 +18,8 @@ from ipckit import sync
 from ipckit._names import unique_name
 from ipckit.errors import NotFoundError
 from ipckit.inspect import find
-from ipckit.inspect._scan import Scan
-from ipckit.inspect._segment_verdict import judge_segment
+from ipckit.inspect._own.segment_verdict import judge_segment
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.segments import Creator, Participant, Ring, Segment, Sync, collect
 from ipckit.ring import BroadcastRing, Latest, MpmcRing, SpscRing
 from ipckit.testing import Child, pause

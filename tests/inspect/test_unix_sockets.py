@@ -10,10 +10,11 @@ import pytest
 
 from ipckit import inspect
 from ipckit.errors import NotFoundError
-from ipckit.inspect import _sock_diag, _socket_table
-from ipckit.inspect._net_unix import listed
-from ipckit.inspect._scan import Scan
-from ipckit.inspect._sock_diag import ESTABLISHED, LISTEN
+from ipckit.inspect._processes.scan import Scan
+from ipckit.inspect._sockets import sock_diag
+from ipckit.inspect._sockets import table as socket_table
+from ipckit.inspect._sockets.net_unix import listed
+from ipckit.inspect._sockets.sock_diag import ESTABLISHED, LISTEN
 from ipckit.inspect.unix_sockets import UnixSocket, absent, collect
 from ipckit.testing import pause
 from tests.inspect.elsewhere import CLONE_NEWNS, WAS_ROOT, become_nobody, enter, mount, tell, told_by
@@ -45,7 +46,7 @@ def made():
 @pytest.fixture
 def diag():
     try:
-        next(_sock_diag.described(0), None)
+        next(sock_diag.described(0), None)
     except OSError as error:
         pytest.skip(f"sock_diag(7) is not to be had here: {error}")
 
@@ -241,7 +242,7 @@ def test_without_sock_diag_names_and_states_are_told(made, tmp_path, monkeypatch
         raise PermissionError(1, "Operation not permitted")
         yield
 
-    monkeypatch.setattr(_socket_table, "described", refuse)
+    monkeypatch.setattr(socket_table, "described", refuse)
     scan = Scan.take({"unix"})
     told = {record.inode: record for record in collect(scan, "unix")}
     it, to, of = (told[number(one)] for one in (listener, client, accepted))
@@ -257,8 +258,8 @@ def test_a_refusal_of_everything_is_said(monkeypatch):
         raise FileNotFoundError(2, "No such file or directory")
         yield
 
-    monkeypatch.setattr(_socket_table, "described", refuse)
-    monkeypatch.setattr(_socket_table, "listed", refuse)
+    monkeypatch.setattr(socket_table, "described", refuse)
+    monkeypatch.setattr(socket_table, "listed", refuse)
     scan = Scan()
     assert list(collect(scan, "unix")) == []
     assert any("Unix sockets can't be listed" in note for note in scan.notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ipckit import Pipe
-from ipckit.inspect._scan import Scan
+from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.namespaces import ipc_namespaces, namespace_of
 from ipckit.testing import pause
 from tests.inspect.elsewhere import CLONE_NEWIPC, enter, tell, told_by

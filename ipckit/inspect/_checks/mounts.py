@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from ipckit._shmfile import DIRECTORY
 from ipckit.inspect._checks.finding import Finding, quantity
 from ipckit.inspect._checks.kernel import can_trace
-from ipckit.inspect._mounts import parsed
+from ipckit.inspect._processes.mounts import parsed
 
 if TYPE_CHECKING:
-    from ipckit.inspect._mounts import Mount
+    from ipckit.inspect._processes.mounts import Mount
 
 MOUNTS = "/proc/self/mountinfo"
 

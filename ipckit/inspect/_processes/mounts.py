@@ -129,7 +129,7 @@ class Mounts:
         """The device of a mount of the kernel's own, and whether it is that of message queues; *path* is on it."""
         found = self._inner.get(number)
         if found is None:
-            from ipckit.inspect._inner import device_and_kind
+            from ipckit.inspect._processes.inner import device_and_kind
 
             found = self._inner[number] = device_and_kind(path)
         return found

@@ -6,9 +6,9 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit._syscalls import name_of_number, numbers
-from ipckit.inspect._calls import calls
-from ipckit.inspect._process_memory import memory_of
-from ipckit.inspect._procfs import read_path
+from ipckit.inspect._processes.calls import calls
+from ipckit.inspect._processes.process_memory import memory_of
+from ipckit.inspect._processes.procfs import read_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ipckit._lock_lines import LockLine, held_by, listed, parsed
 from ipckit._shmfile import DIRECTORY
-from ipckit.inspect._procfs import FIRST_PID, namespace_of
+from ipckit.inspect._processes.procfs import FIRST_PID, namespace_of
 from ipckit.inspect._shm_files import shm_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Process
 
 EOF = "EOF"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipckit.inspect._net_unix import listed
-from ipckit.inspect._procfs import namespace_of
-from ipckit.inspect._sock_diag import ESTABLISHED, FILE, LISTEN, NAME, PEER, PENDING, QUEUES, USER, described
+from ipckit.inspect._processes.procfs import namespace_of
+from ipckit.inspect._sockets.net_unix import listed
+from ipckit.inspect._sockets.sock_diag import ESTABLISHED, FILE, LISTEN, NAME, PEER, PENDING, QUEUES, USER, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._scan import Scan
-    from ipckit.inspect._sock_diag import Described
+    from ipckit.inspect._processes.scan import Scan
+    from ipckit.inspect._sockets.sock_diag import Described
 
 _ALL = 0xFFFFFFFF
 _ORDER = (1 << LISTEN, _ALL & ~(1 << LISTEN | 1 << ESTABLISHED), 1 << ESTABLISHED)

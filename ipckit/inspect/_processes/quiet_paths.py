@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipckit.inspect._mounts import Mounts
+    from ipckit.inspect._processes.mounts import Mounts
 
 _LINKS = 40  # as many as the kernel follows
 

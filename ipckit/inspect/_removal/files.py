@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._shmfile import DIRECTORY, unlink_unlocked
 from ipckit.errors import SyscallError, syscall_error
-from ipckit.inspect._leftover_names import NOTE, START
+from ipckit.inspect._own.leftover_names import NOTE, START
 
 if TYPE_CHECKING:
     from ipckit.inspect.records import Record

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from ipckit._native import lib
 from ipckit._native_quick import lib as quick
 from ipckit._shmfile import DIRECTORY
-from ipckit.inspect._findings import Finding, gone
-from ipckit.inspect._opening import opened
-from ipckit.inspect._ring_look import ring_fields
-from ipckit.inspect._segment_look import Look
-from ipckit.inspect._segment_verdict import judge_segment
+from ipckit.inspect._own.findings import Finding, gone
+from ipckit.inspect._own.opening import opened
+from ipckit.inspect._own.ring_look import ring_fields
+from ipckit.inspect._own.segment_look import Look
+from ipckit.inspect._own.segment_verdict import judge_segment
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipckit.inspect._opening import Opened
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._own.opening import Opened
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 _PREFIX = "ipckit."

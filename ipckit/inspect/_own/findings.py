@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ipckit.inspect.records import Verdict
 
 if TYPE_CHECKING:
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 
 class Finding(NamedTuple):

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipckit.inspect._scan import Thing
+    from ipckit.inspect._processes.scan import Thing
     from ipckit.inspect.records import Holder
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

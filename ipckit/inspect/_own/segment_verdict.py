@@ -10,7 +10,7 @@ from ipckit.inspect.records import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ipckit.inspect._segment_records import Creator, Participant
+    from ipckit.inspect._own.segment_records import Creator, Participant
     from ipckit.inspect.records import Holder
 
 _HIDDEN = "somebody has it open: a process that could not be looked into, or that came just now"

@@ -9,14 +9,14 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit._syscalls import numbers
-from ipckit.inspect._calls import calls, process_of
-from ipckit.inspect._process_memory import memory_of
-from ipckit.inspect._procfs import read_path
+from ipckit.inspect._processes.calls import calls, process_of
+from ipckit.inspect._processes.process_memory import memory_of
+from ipckit.inspect._processes.procfs import read_path
 
 if TYPE_CHECKING:
     from ipckit._lock_lines import LockLine
-    from ipckit.inspect._lock_table import Key
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
+    from ipckit.inspect._waits.lock_table import Key
     from ipckit.inspect.records import Process
 
 _F_OFD_SETLKW = 38

@@ -11,8 +11,8 @@ from ipckit._native_quick import lib as quick
 from ipckit.ring import BroadcastStat, LatestStat, MpmcStat, SpscStat
 
 if TYPE_CHECKING:
-    from ipckit.inspect._segment_look import Look
-    from ipckit.inspect._segment_records import Participant
+    from ipckit.inspect._own.segment_look import Look
+    from ipckit.inspect._own.segment_records import Participant
 
 _SPSC_OVERSIZE = {0: "refuse", lib.IPK_SPSC_PARTS: "fragments", lib.IPK_SPSC_FILES: "file"}
 _SPSC_GONE = {0: "error", lib.IPK_SPSC_PATIENT: "block", lib.IPK_SPSC_DROPS: "drop"}

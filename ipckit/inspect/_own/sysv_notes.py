@@ -6,14 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ipckit.inspect._findings import Finding, gone
+from ipckit.inspect._own.findings import Finding, gone
 from ipckit.inspect._system_v import address, rows
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Verdict
 
 if TYPE_CHECKING:
-    from ipckit.inspect._opening import Opened
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._own.opening import Opened
+    from ipckit.inspect._processes.scan import Scan
     from ipckit.inspect.records import Holder
 
 _KINDS = {"msg": "sysv-mq", "sem": "sysv-sem", "shm": "sysv-shm"}

@@ -6,10 +6,10 @@ import os
 import re
 from typing import NamedTuple
 
-from ipckit.inspect._mounts import SHM, Mounts
-from ipckit.inspect._opening import opened
-from ipckit.inspect._procfs import namespace_of, read_path
-from ipckit.inspect._segment_look import Look
+from ipckit.inspect._own.opening import opened
+from ipckit.inspect._own.segment_look import Look
+from ipckit.inspect._processes.mounts import SHM, Mounts
+from ipckit.inspect._processes.procfs import namespace_of, read_path
 from ipckit.inspect._shm_files import SEMAPHORE
 
 _SHARED = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) \S{3}s ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$", re.MULTILINE)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ipckit._syscalls import call_in
-from ipckit.inspect._procfs import read_path
+from ipckit.inspect._processes.procfs import read_path
 from ipckit.inspect.records import Process
 
 if TYPE_CHECKING:

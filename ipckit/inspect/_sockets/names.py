@@ -6,9 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipckit.inspect._mounts import Mounts
-from ipckit.inspect._procfs import namespace_of
-from ipckit.inspect._quiet_paths import QuietPaths
+from ipckit.inspect._processes.mounts import Mounts
+from ipckit.inspect._processes.procfs import namespace_of
+from ipckit.inspect._processes.quiet_paths import QuietPaths
 
 if TYPE_CHECKING:
     from ipckit.inspect.records import Holder

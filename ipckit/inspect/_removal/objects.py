@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipckit._life import Removal, unlink_held
 from ipckit._shmfile import DIRECTORY
 from ipckit.errors import SyscallError, syscall_error
-from ipckit.inspect._removal_of_files import remove_file
+from ipckit.inspect._removal.files import remove_file
 from ipckit.inspect.segments import record_alone
 
 if TYPE_CHECKING:

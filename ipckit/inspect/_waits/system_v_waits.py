@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipckit._syscalls import numbers
-from ipckit.inspect._calls import calls
-from ipckit.inspect._procfs import namespace_of
+from ipckit.inspect._processes.calls import calls
+from ipckit.inspect._processes.procfs import namespace_of
 from ipckit.inspect.records import Holder
 
 if TYPE_CHECKING:
-    from ipckit.inspect._scan import Scan
+    from ipckit.inspect._processes.scan import Scan
 
 _INT = 0xFFFFFFFF
 

@@ -8,11 +8,11 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from ipckit.inspect._parts import READS, WRITES, LockLine, Opened, Part, identity
-from ipckit.inspect._procfs import FOLDER, living, read
+from ipckit.inspect._processes.parts import READS, WRITES, LockLine, Opened, Part, identity
+from ipckit.inspect._processes.procfs import FOLDER, living, read
 
 if TYPE_CHECKING:
-    from ipckit.inspect._mounts import Mount, Mounts
+    from ipckit.inspect._processes.mounts import Mount, Mounts
     from ipckit.inspect.records import Process
 
 _FIELD = re.compile(rb"^(mnt_id|ino|tty-index|eventfd-id):\s*(\d+)$", re.MULTILINE)

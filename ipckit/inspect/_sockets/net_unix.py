@@ -6,7 +6,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from ipckit.inspect._sock_diag import CLOSE, ESTABLISHED, LISTEN, Described
+from ipckit.inspect._sockets.sock_diag import CLOSE, ESTABLISHED, LISTEN, Described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ipckit.inspect.records import Holder, Process
 
 if TYPE_CHECKING:
-    from ipckit.inspect._mounts import Mount
+    from ipckit.inspect._processes.mounts import Mount
 
 READS, WRITES = 1, 2
 _ACCESS = ("", "r", "w", "rw")

@@ -9,7 +9,7 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 
 if TYPE_CHECKING:
-    from ipckit.inspect._segment_look import Look
+    from ipckit.inspect._own.segment_look import Look
 
 _TYPES = {
     lib.IPK_SYNC_MUTEX: "Mutex",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit.inspect._procfs import booted
-from ipckit.inspect._segment_records import Creator, Participant
+from ipckit.inspect._own.segment_records import Creator, Participant
+from ipckit.inspect._processes.procfs import booted
 from ipckit.inspect.namespaces import pid_namespace_alive
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit.errors import syscall_error
-from ipckit.inspect._glance import Glance
-from ipckit.inspect._mounts import Mounts, hides_processes
-from ipckit.inspect._procfs import FIRST_PID, FOLDER, living, namespace_of, read
+from ipckit.inspect._processes.glance import Glance
+from ipckit.inspect._processes.mounts import Mounts, hides_processes
+from ipckit.inspect._processes.procfs import FIRST_PID, FOLDER, living, namespace_of, read
 from ipckit.inspect.records import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ipckit.inspect._parts import LockLine
+    from ipckit.inspect._processes.parts import LockLine
     from ipckit.inspect.records import Holder
 
 _NEEDS = {

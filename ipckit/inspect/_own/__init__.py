@@ -1,0 +1,1 @@
+"""ipckit's own objects, read from copies of their segments, and the files beside them."""

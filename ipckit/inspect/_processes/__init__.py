@@ -1,0 +1,1 @@
+"""Looks into processes, of which none may block and none may disturb."""

@@ -1,0 +1,1 @@
+"""How objects are removed: only the one that was looked at."""

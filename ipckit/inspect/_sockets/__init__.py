@@ -1,0 +1,1 @@
+"""Unix sockets, as the kernel lists them."""

@@ -1,0 +1,1 @@
+"""Who waits: for locks on files, on futexes, in System V calls."""
