@@ -39,7 +39,7 @@ $(PEERS)/ready: pyproject.toml benchmarks/peers/requirements.txt $(READY)
 	$(PEERS)/bin/python -m pip install --quiet --editable '.[cli,numpy]'
 	@touch $@
 
-test: build ## the tests (three to four minutes)
+test: build ## the tests (some four minutes)
 	$(PYTEST) -m 'not stress and not apart' $(ARGS)
 
 build: $(BUILT) ## the virtual environment and the C core

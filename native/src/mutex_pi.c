@@ -132,11 +132,13 @@ static int own(struct ipk_sync *view, uint32_t id, uint32_t self)
 	struct ipk_mutex_pi_shm *mutex = mutex_of(view);
 	/* acquire: pi.handover, where the kernel has stored the word */
 	uint32_t owner = atomic_load_explicit(&mutex->owner, memory_order_acquire);
+	/* acquire: pi.handover, where the last owner has stored it, and the kernel has taken it for us */
+	uint32_t word = atomic_load_explicit(&mutex->word, memory_order_acquire);
 	uint32_t state;
 
 	IPK_KILLPOINT("mutex_pi.acquire.taken");
 	/* relaxed, all but one: the owner's own, and the release of the word orders them */
-	if (word_of(view) & OWNER_DIED) {
+	if (word & OWNER_DIED) {
 		atomic_fetch_or_explicit(&mutex->state, DIED, memory_order_relaxed);
 		IPK_KILLPOINT("mutex_pi.acquire.told");
 		atomic_fetch_and_explicit(&mutex->word, ~OWNER_DIED, memory_order_relaxed);

@@ -238,6 +238,7 @@ ALLOWED: dict[tuple[str, str, str, str], tuple[tuple[str, ...], str]] = {
     ("mutex_pi.c", "give", "owner", "release"): (("relaxed",), HANDED_OVER),
     ("mutex_pi.c", "own", "owner", "acquire"): (("relaxed",), HANDED_OVER),
     ("mutex_pi.c", "give", "word", "release"): (("relaxed",), HANDED_OVER),
+    ("mutex_pi.c", "own", "word", "acquire"): (("relaxed",), HANDED_OVER),
     ("mutex_pi.c", "own", "owner", "release"): (("relaxed",), BETWEEN_THREADS),
     ("mutex_pi.c", "recorded_dead", "owner", "acquire"): (("relaxed",), BETWEEN_THREADS),
     ("mutex_pi.c", "ipk_mutex_pi_owner", "owner", "acquire"): (("relaxed",), FOR_PEOPLE),

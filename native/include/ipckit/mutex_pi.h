@@ -22,7 +22,8 @@
  *
  * Sync points:
  *   pi.handover  release exchanges word (release) -> acquire exchanges it (acquire); or, where the kernel hands it over,
- *                release stores owner (release) -> acquire loads it (acquire)
+ *                release stores owner (release) -> acquire loads it (acquire); or, where the kernel takes what had just been
+ *                given back, release exchanges word (release) -> acquire loads it (acquire)
  *   pi.recorded  own stores owner (release) -> whoever asks loads it (acquire): the record is of that thread's member
  */
 #ifndef IPCKIT_MUTEX_PI_H
