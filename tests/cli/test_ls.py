@@ -159,7 +159,7 @@ def test_wrong_usage_is_status_2_and_a_sentence(ipckit, words, sentence):
 def test_on_a_terminal_it_has_colours_and_fits(terminal):
     long = f"{NAME}-{'x' * 60}"
     with posix.SharedMemory.create(long, size=1, unlink_on_close=True):
-        text, status = whole(terminal("ls", "shm", columns=60))
+        text, status = whole(terminal("ls", "shm", "--pid", os.getpid(), columns=60))
         assert status == 0
         plain = [line for line in without_escapes(text).splitlines() if line.startswith(("OBJECT", "shm:"))]
         assert max(map(len, plain)) <= 60
