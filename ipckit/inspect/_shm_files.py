@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipckit._shmfile import DIRECTORY
+from ipckit.inspect._verdicts import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ipckit.inspect._processes.scan import Scan
 
 SEMAPHORE = "sem."
 OURS = ("ipckit.", "ipckit-sysv.", ".ipckit-")
@@ -45,3 +48,25 @@ def shm_files() -> Iterator[tuple[str, os.stat_result]]:
 def habit(name: str) -> str | None:
     """Which program or package is known to give such names; None: no guess."""
     return next((who for beginnings, who in _HABITS if name.startswith(beginnings)), None)
+
+
+def file_fields(name: str, found: os.stat_result, scan: Scan) -> dict[str, Any]:
+    """What the records of all such files have: owner, size, time, holders, verdict, and whose habit the name is.
+
+    Args:
+        name: without what the kind of object has in front of it.
+        found: its status.
+    """
+    holders = scan.holders(found.st_dev, found.st_ino)
+    maker = habit(name)
+    return {
+        "uid": found.st_uid,
+        "gid": found.st_gid,
+        "mode": stat.S_IMODE(found.st_mode),
+        "size": found.st_size,
+        "since": found.st_mtime,
+        "holders": holders,
+        "unseen": scan.unseen,
+        "verdict": judge(holders, scan.unseen, also=f"{maker} gives such names" if maker else ""),
+        "made_by": maker,
+    }

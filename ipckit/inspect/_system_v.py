@@ -6,9 +6,10 @@ import errno
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipckit.inspect.records import Record, Verdict
+from ipckit.sysv.key import noted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,6 +71,22 @@ def rows(title: str, scan: Scan) -> Iterator[dict[str, int]]:
                 yield {head: int(word, 8 if head == "perms" else 10) for head, word in words}
     except OSError as error:
         scan.notes.append(f"System V objects cannot be listed: {error}")
+
+
+def common_fields(kind: str, title: str, row: dict[str, int], number: int) -> dict[str, Any]:
+    """The fields that records of all three kinds take as they stand in a line of /proc/sysvipc/*title*."""
+    return {
+        "address": address(kind, row["key"], number),
+        "uid": row["uid"],
+        "gid": row["gid"],
+        "mode": row["perms"] & 0o777,
+        "since": moment(row["ctime"]),
+        "id": number,
+        "key": row["key"] & _KEY_MASK,
+        "key_name": noted_name(title, row["key"], row["cuid"], number),
+        "creator_uid": row["cuid"],
+        "creator_gid": row["cgid"],
+    }
 
 
 def moment(seconds: int) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._shmfile import DIRECTORY
 from ipckit.inspect._processes.procfs import status_of
-from ipckit.inspect._shm_files import OURS, SEMAPHORE, habit, shm_files
+from ipckit.inspect._shm_files import OURS, SEMAPHORE, file_fields, habit, shm_files
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record
 
@@ -56,21 +56,8 @@ def collect(scan: Scan, kind: str) -> Iterator[Record]:  # noqa: ARG001  # this 
         named.add(found.st_ino)
         if name.startswith((SEMAPHORE, *OURS)):
             continue
-        holders = scan.holders(found.st_dev, found.st_ino)
-        maker = habit(name)
-        yield PosixMemory(
-            address=f"shm:/{name}",
-            uid=found.st_uid,
-            gid=found.st_gid,
-            mode=stat.S_IMODE(found.st_mode),
-            size=found.st_size,
-            since=found.st_mtime,
-            holders=holders,
-            unseen=scan.unseen,
-            verdict=judge(holders, scan.unseen, also=f"{maker} gives such names" if maker else ""),
-            allocated=found.st_blocks * _BLOCK,
-            made_by=maker,
-        )
+        allocated = found.st_blocks * _BLOCK
+        yield PosixMemory(address=f"shm:/{name}", allocated=allocated, **file_fields(name, found, scan))
     yield from _unlinked(scan, named)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._shmfile import DIRECTORY
-from ipckit.inspect._shm_files import SEMAPHORE, habit, shm_files
-from ipckit.inspect._verdicts import judge
+from ipckit.inspect._shm_files import SEMAPHORE, file_fields, shm_files
 from ipckit.inspect.records import Record
 
 if TYPE_CHECKING:
@@ -53,23 +51,8 @@ def collect(scan: Scan, kind: str) -> Iterator[Record]:  # noqa: ARG001  # this 
         if not name.startswith(SEMAPHORE):
             continue
         value, waiting = _word(name, found)
-        holders = scan.holders(found.st_dev, found.st_ino)
         bare = name[len(SEMAPHORE) :]
-        maker = habit(bare)
-        yield PosixSemaphore(
-            address=f"sem:/{bare}",
-            uid=found.st_uid,
-            gid=found.st_gid,
-            mode=stat.S_IMODE(found.st_mode),
-            size=found.st_size,
-            since=found.st_mtime,
-            holders=holders,
-            unseen=scan.unseen,
-            verdict=judge(holders, scan.unseen, also=f"{maker} gives such names" if maker else ""),
-            value=value,
-            waiting=waiting,
-            made_by=maker,
-        )
+        yield PosixSemaphore(address=f"sem:/{bare}", value=value, waiting=waiting, **file_fields(bare, found, scan))
 
 
 def _word(name: str, found: os.stat_result) -> tuple[int, int] | tuple[None, None]:

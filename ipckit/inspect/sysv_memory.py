@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
-from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, address, moment, rows
+from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, common_fields, moment, rows
 from ipckit.inspect._verdicts import told
 from ipckit.inspect.records import Verdict
-from ipckit.sysv.key import noted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,20 +67,11 @@ def collect(scan: Scan, kind: str) -> Iterator[SystemVMemory]:
             continue
         holders = scan.holders(_OURS, number, "sysv")
         yield SystemVMemory(
-            address=address(kind, row["key"], number),
-            uid=row["uid"],
-            gid=row["gid"],
-            mode=row["perms"] & 0o777,
+            **common_fields(kind, "shm", row, number),
             size=row["size"],
-            since=moment(row["ctime"]),
             holders=holders,
             unseen=scan.unseen,
             verdict=_verdict(row, holders, past),
-            id=number,
-            key=row["key"] & 0xFFFFFFFF,
-            key_name=noted_name("shm", row["key"], row["cuid"], number),
-            creator_uid=row["cuid"],
-            creator_gid=row["cgid"],
             attached=row["nattch"],
             resident_bytes=row.get("rss", 0),
             swapped_bytes=row.get("swap", 0),

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
-from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, address, moment, rows
+from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, common_fields, moment, rows
 from ipckit.inspect._verdicts import told
 from ipckit.inspect._waits.system_v_waits import Sleepers
 from ipckit.inspect.records import Verdict
-from ipckit.sysv.key import noted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,20 +59,11 @@ def collect(scan: Scan, kind: str) -> Iterator[SystemVQueue]:
         if result in GONE:
             continue
         yield SystemVQueue(
-            address=address(kind, row["key"], number),
-            uid=row["uid"],
-            gid=row["gid"],
-            mode=row["perms"],
+            **common_fields(kind, "msg", row, number),
             size=status.max_bytes if result == 0 else None,
-            since=moment(row["ctime"]),
             holders=sleepers.at(number),
             unseen=sleepers.unseen,
             verdict=_verdict(row, sleepers, past),
-            id=number,
-            key=row["key"] & 0xFFFFFFFF,
-            key_name=noted_name("msg", row["key"], row["cuid"], number),
-            creator_uid=row["cuid"],
-            creator_gid=row["cgid"],
             messages=row["qnum"],
             queued_bytes=row["cbytes"],
             send_pid=row["lspid"] or None,

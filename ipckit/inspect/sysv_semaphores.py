@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit.errors import NotFoundError, syscall_error
-from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, address, moment, rows
+from ipckit.inspect._system_v import GONE, Past, SystemVRecord, User, common_fields, moment, rows
 from ipckit.inspect._verdicts import told
 from ipckit.inspect._waits.system_v_waits import Sleepers
 from ipckit.inspect.records import Verdict
-from ipckit.sysv.key import noted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,19 +73,10 @@ def collect(scan: Scan, kind: str) -> Iterator[SystemVSet]:
         # Where nobody may ask the kernel how many wait, all that can be done is to look for them.
         waiters = len(sleepers.at(number)) if waiting is None else sum(waiting) + sum(for_zero or ())
         yield SystemVSet(
-            address=address(kind, row["key"], number),
-            uid=row["uid"],
-            gid=row["gid"],
-            mode=row["perms"],
-            since=moment(row["ctime"]),
+            **common_fields(kind, "sem", row, number),
             holders=sleepers.at(number) if waiters else (),
             unseen=sleepers.unseen if waiters else 0,
             verdict=_waited_for(waiters, sleepers.at(number)) if waiters else _verdict(row, values, pids, past),
-            id=number,
-            key=row["key"] & 0xFFFFFFFF,
-            key_name=noted_name("sem", row["key"], row["cuid"], number),
-            creator_uid=row["cuid"],
-            creator_gid=row["cgid"],
             semaphores=size,
             values=values,
             waiting=waiting,

@@ -8,6 +8,7 @@ from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._ring_choices import BROADCAST_OVERSIZE, BROADCAST_SLOW_READER, words_of
 from ipckit._spill import SpillFiles, check_room_for_files
 from ipckit.errors import check
 from ipckit.ring._broadcast_lane import lane_of
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
 SlowReader = Literal["block", "overwrite", "disconnect"]
 
 _RECORD_HEADER = 16
-_POLICIES: dict[str, int] = {
-    "block": lib.IPK_BROADCAST_BLOCK,
-    "overwrite": lib.IPK_BROADCAST_OVERWRITE,
-    "disconnect": lib.IPK_BROADCAST_DISCONNECT,
-}
-_OVERSIZE = {"refuse": 0, "fragments": lib.IPK_BROADCAST_PARTS, "file": lib.IPK_BROADCAST_FILES}
-_POLICY_NAMES = {number: name for name, number in _POLICIES.items()}
+_POLICY_NAMES = words_of(BROADCAST_SLOW_READER)
 
 _CORE = Core("broadcast", lib.IPK_KIND_BROADCAST)
 _CLOSED_LANE = lane_of(_CORE.closed)
@@ -59,6 +54,11 @@ class BroadcastStat(NamedTuple):
     """messages that were overwritten before a reader had them, by all readers that noticed"""
     recoveries: int
     """writers that died amid a message"""
+
+    @classmethod
+    def of(cls, counters: Any) -> BroadcastStat:
+        """The core's *counters* as people read them."""
+        return cls(*(getattr(counters, field) for field in cls._fields))
 
 
 class BroadcastHandle(RingHandle):
@@ -119,8 +119,8 @@ class BroadcastHandle(RingHandle):
         """
         check_int(capacity, "capacity", 1, lib.IPK_BROADCAST_MAX_CAPACITY, "bytes")
         check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "how many")
-        policy = check_choice(slow_reader, "slow_reader", _POLICIES)
-        choice = check_choice(oversize, "oversize", _OVERSIZE)
+        policy = check_choice(slow_reader, "slow_reader", BROADCAST_SLOW_READER)
+        choice = check_choice(oversize, "oversize", BROADCAST_OVERSIZE)
         if oversize == "fragments" and slow_reader != "block":
             raise ValueError(
                 f"oversize='fragments' needs slow_reader='block', not {slow_reader!r}: writers that wait for nobody "
@@ -182,7 +182,7 @@ class BroadcastHandle(RingHandle):
     def stat(self) -> BroadcastStat:
         """Counters kept in the segment; reading them disturbs nobody."""
         stat = self._counters()
-        return BroadcastStat(*(getattr(stat, field) for field in BroadcastStat._fields))
+        return BroadcastStat.of(stat)
 
     def _counters(self) -> Any:
         stat = ffi.new("struct ipk_broadcast_stat *")

@@ -9,6 +9,7 @@ from ipckit._arguments import check_int
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._ring_choices import MPMC_ON_CONSUMER_DEATH, MPMC_ON_CONSUMER_GONE, MPMC_OVERSIZE
 from ipckit._spill import SpillFiles, check_room_for_files
 from ipckit.errors import ClosedError, IPCError, LayoutError, StalledError, check, syscall_error
 from ipckit.ring._choices import check_choice
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _RECORD_HEADER = 8
-_ON_CONSUMER_DEATH = {"redeliver": lib.IPK_MPMC_REDELIVER, "lose": lib.IPK_MPMC_LOSE}
-_ON_CONSUMER_GONE = {"block": lib.IPK_MPMC_BLOCK, "error": lib.IPK_MPMC_ERROR, "drop": lib.IPK_MPMC_DROP}
-_OVERSIZE = {"refuse": lib.IPK_MPMC_REFUSE, "file": lib.IPK_MPMC_FILES}
 _MOST = (1 << 32) - 1
 _CROWDED = "the ring has as many participants as it may, and all live; create it with more"
 
@@ -61,6 +59,11 @@ class MpmcStat(NamedTuple):
     recoveries: int
     """claims of the dead that others repaired"""
 
+    @classmethod
+    def of(cls, counters: Any) -> MpmcStat:
+        """The core's *counters* as people read them."""
+        return cls(*(getattr(counters, field) for field in cls._fields))
+
 
 def options_of(
     *,
@@ -81,9 +84,9 @@ def options_of(
     options.capacity = rounded(capacity, lib.IPK_MPMC_MIN_CAPACITY)
     options.max_messages = check_int(max_messages, "max_messages", 0, _MOST, "messages; 0: as many as fit")
     options.participants = check_int(participants, "participants", 1, lib.IPK_ROSTER_MAX, "handles with a role")
-    options.on_consumer_death = check_choice(on_consumer_death, "on_consumer_death", _ON_CONSUMER_DEATH)
-    options.on_consumer_gone = check_choice(on_consumer_gone, "on_consumer_gone", _ON_CONSUMER_GONE)
-    options.oversize = check_choice(oversize, "oversize", _OVERSIZE)
+    options.on_consumer_death = check_choice(on_consumer_death, "on_consumer_death", MPMC_ON_CONSUMER_DEATH)
+    options.on_consumer_gone = check_choice(on_consumer_gone, "on_consumer_gone", MPMC_ON_CONSUMER_GONE)
+    options.oversize = check_choice(oversize, "oversize", MPMC_OVERSIZE)
     return options
 
 
@@ -211,7 +214,7 @@ class MpmcHandle(RingHandle):
         rc = quick.ipk_mpmc_stat(self._ring, stat)
         self._check_open()
         check(rc, "ipk_mpmc_stat", self._name)
-        return MpmcStat(*(getattr(stat, field) for field in MpmcStat._fields))
+        return MpmcStat.of(stat)
 
     def _living(self, role: int) -> int:
         rc = quick.ipk_mpmc_living(self._ring, role)

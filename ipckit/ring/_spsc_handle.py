@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ipckit._names import check_mode
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._ring_choices import SPSC_ON_CONSUMER_GONE, SPSC_OVERSIZE
 from ipckit._spill import SpillFiles, check_room_for_files
 from ipckit.errors import ClosedError, IPCError, check
 from ipckit.ring._choices import check_choice
@@ -16,7 +17,7 @@ from ipckit.ring._errors import receiving_failure, sending_failure, too_large
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle, rounded
 from ipckit.ring._lane import lane_of
 from ipckit.ring._spsc_oversize import Incoming, Outgoing, sweep, sweep_all
-from ipckit.ring._spsc_stat import SpscStat, participants, snapshot
+from ipckit.ring._spsc_stat import SpscStat, participants
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ipckit.ring._lane import InPlaceLane
 
 _RECORD_HEADER = 8
-_OVERSIZE = {"refuse": 0, "fragments": lib.IPK_SPSC_PARTS, "file": lib.IPK_SPSC_FILES}
-_ON_CONSUMER_GONE = {"block": lib.IPK_SPSC_PATIENT, "error": 0, "drop": lib.IPK_SPSC_DROPS}
 
 _CORE = Core("spsc", lib.IPK_KIND_SPSC)
 _CLOSED_LANE = lane_of(_CORE.closed)
@@ -90,8 +89,8 @@ class SpscHandle(RingHandle):
         if not 0 < capacity <= lib.IPK_SPSC_MAX_CAPACITY:
             raise ValueError(f"capacity must be 1 to {lib.IPK_SPSC_MAX_CAPACITY} bytes, not {capacity}")
         check_mode(mode)
-        options = check_choice(oversize, "oversize", _OVERSIZE)
-        options |= check_choice(on_consumer_gone, "on_consumer_gone", _ON_CONSUMER_GONE)
+        options = check_choice(oversize, "oversize", SPSC_OVERSIZE)
+        options |= check_choice(on_consumer_gone, "on_consumer_gone", SPSC_ON_CONSUMER_GONE)
         if oversize == "file":
             check_room_for_files(name)
         ring = _CORE.create(name, rounded(capacity, lib.IPK_SPSC_MIN_CAPACITY), options, mode)
@@ -132,7 +131,7 @@ class SpscHandle(RingHandle):
 
     def stat(self) -> SpscStat:
         """Counters kept in the segment; reading them disturbs nobody."""
-        return snapshot(self._counters())
+        return SpscStat.of(self._counters())
 
     def _counters(self) -> Any:
         stat = ffi.new("struct ipk_spsc_stat *")

@@ -34,12 +34,11 @@ class SpscStat(NamedTuple):
     recoveries: int
     """times that a side was taken over from a process that had died"""
 
-
-def snapshot(stat: Any) -> SpscStat:
-    """The core's counters as people read them."""
-    lost = stat.dropped + stat.skipped + stat.torn
-    plain = {field: getattr(stat, field) for field in SpscStat._fields if field != "lost"}
-    return SpscStat(**plain, lost=lost)
+    @classmethod
+    def of(cls, counters: Any) -> SpscStat:
+        """The core's *counters* as people read them."""
+        lost = counters.dropped + counters.skipped + counters.torn
+        return cls(**{field: getattr(counters, field) for field in cls._fields if field != "lost"}, lost=lost)
 
 
 def participants(fd: int, role: int) -> int:

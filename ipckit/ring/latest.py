@@ -59,6 +59,22 @@ class LatestStat(NamedTuple):
     recoveries: int
     """times that a writer took over from a dead one"""
 
+    @classmethod
+    def of(cls, counters: Any) -> LatestStat:
+        """The core's *counters* as people read them."""
+        age = max(0, time.monotonic_ns() - counters.written_ns) / 1e9 if counters.written_ns else None
+        return cls(
+            capacity=counters.capacity,
+            used=counters.length,
+            sent=counters.sequence,
+            age=age,
+            bytes_sent=counters.bytes,
+            empty_waits=counters.empty_waits,
+            wakes=counters.wakes,
+            overtaken=counters.overtaken,
+            recoveries=counters.recoveries,
+        )
+
 
 class Latest(RingHandle):
     """The newest value of something: one writer replaces it, any number of readers copy it, nobody waits for a reader.
@@ -149,19 +165,7 @@ class Latest(RingHandle):
 
     def stat(self) -> LatestStat:
         """Figures kept in the segment; reading them disturbs nobody."""
-        stat = self._snapshot()
-        age = max(0, time.monotonic_ns() - stat.written_ns) / 1e9 if stat.written_ns else None
-        return LatestStat(
-            capacity=stat.capacity,
-            used=stat.length,
-            sent=stat.sequence,
-            age=age,
-            bytes_sent=stat.bytes,
-            empty_waits=stat.empty_waits,
-            wakes=stat.wakes,
-            overtaken=stat.overtaken,
-            recoveries=stat.recoveries,
-        )
+        return LatestStat.of(self._snapshot())
 
     def send(self, data: Buffer) -> None:
         """Replace the value; never waits for anybody.

@@ -1,10 +1,9 @@
 /* The ring that all readers see. It is no object of synchronisation: the stage makes one that nobody uses, and watches ours beside it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
+#include "broadcast_scene.h"
 #include "check.h"
-#include "ipckit/broadcast.h"
 #include "scenes.h"
 #include "support.h"
 
@@ -23,17 +22,9 @@ static uint64_t received;	    /* the number of the last message that the survivo
 static pid_t sleepers[SLEEPERS];
 static unsigned char messages[NUMBERS][LONG]; /* made beforehand: nobody steps through that */
 
-static void let_go_of(struct ipk_broadcast *view)
-{
-	ipk_broadcast_close(view);
-	ipk_broadcast_unmap(view);
-}
-
 static void attach_another(struct ipk_broadcast *view)
 {
-	memset(view, 0, sizeof(*view));
-	CHECK_EQ(ipk_broadcast_attach(view, fcntl(ipk_broadcast_fd(&ring), F_DUPFD_CLOEXEC, 3)), 0);
-	ipk_broadcast_set_spin(view, 0);
+	attach_beside_ring(view, &ring);
 }
 
 static void compose_all(void)
@@ -93,10 +84,7 @@ static void make_ring(uint32_t policy)
 	if (ring.shm)
 		let_go_of(&ring);
 	compose_all();
-	memset(&ring, 0, sizeof(ring));
-	CHECK_EQ(ipk_broadcast_create(&ring, NULL, CAPACITY, policy, PARTICIPANTS, 0600), 0);
-	ipk_broadcast_set_spin(&ring, 0);
-	CHECK_EQ(ipk_broadcast_subscribe(&ring, 0), 0);
+	make_and_read(&ring, CAPACITY, policy, PARTICIPANTS);
 	received = 0;
 	also_watch(ring.shm, (uint64_t)(ring.data - (unsigned char *)ring.shm) + CAPACITY);
 }

@@ -1,10 +1,9 @@
 /* The ring that all readers see, with messages longer than half of it: who writes or reads one dies amid its parts. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
+#include "broadcast_scene.h"
 #include "check.h"
-#include "ipckit/broadcast.h"
 #include "scenes.h"
 #include "support.h"
 
@@ -22,17 +21,9 @@ static pid_t sleeper;
 static uint64_t kept; /* parts that the survivor has of a message that is not complete */
 static unsigned char content[MANY][PART];
 
-static void let_go_of(struct ipk_broadcast *view)
-{
-	ipk_broadcast_close(view);
-	ipk_broadcast_unmap(view);
-}
-
 static void attach_another(struct ipk_broadcast *view)
 {
-	memset(view, 0, sizeof(*view));
-	CHECK_EQ(ipk_broadcast_attach(view, fcntl(ipk_broadcast_fd(&ring), F_DUPFD_CLOEXEC, 3)), 0);
-	ipk_broadcast_set_spin(view, 0);
+	attach_beside_ring(view, &ring);
 }
 
 static void make(void)
@@ -43,10 +34,7 @@ static void make(void)
 		let_go_of(&ring);
 	for (uint64_t i = 0; i < MANY; i++)
 		memset(content[i], (int)('a' + i), PART);
-	memset(&ring, 0, sizeof(ring));
-	CHECK_EQ(ipk_broadcast_create(&ring, NULL, CAPACITY, IPK_BROADCAST_BLOCK | IPK_BROADCAST_PARTS, PARTICIPANTS, 0600), 0);
-	ipk_broadcast_set_spin(&ring, 0);
-	CHECK_EQ(ipk_broadcast_subscribe(&ring, 0), 0);
+	make_and_read(&ring, CAPACITY, IPK_BROADCAST_BLOCK | IPK_BROADCAST_PARTS, PARTICIPANTS);
 	kept = 0;
 	also_watch(ring.shm, (uint64_t)(ring.data - (unsigned char *)ring.shm) + CAPACITY);
 }

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import errno
-import time
 from typing import TYPE_CHECKING, Any
 
+from ipckit import _ring_choices as tables
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
+from ipckit._ring_choices import words_of
 from ipckit.ring import BroadcastStat, LatestStat, MpmcStat, SpscStat
 
 if TYPE_CHECKING:
     from ipckit.inspect._own.segment_look import Look
     from ipckit.inspect._own.segment_records import Participant
 
-_SPSC_OVERSIZE = {0: "refuse", lib.IPK_SPSC_PARTS: "fragments", lib.IPK_SPSC_FILES: "file"}
-_SPSC_GONE = {0: "error", lib.IPK_SPSC_PATIENT: "block", lib.IPK_SPSC_DROPS: "drop"}
-_MPMC_DEATH = {lib.IPK_MPMC_REDELIVER: "redeliver", lib.IPK_MPMC_LOSE: "lose"}
-_MPMC_GONE = {lib.IPK_MPMC_BLOCK: "block", lib.IPK_MPMC_ERROR: "error", lib.IPK_MPMC_DROP: "drop"}
-_MPMC_OVERSIZE = {lib.IPK_MPMC_REFUSE: "refuse", lib.IPK_MPMC_FILES: "file"}
-_SLOW_READER = {
-    lib.IPK_BROADCAST_BLOCK: "block",
-    lib.IPK_BROADCAST_OVERWRITE: "overwrite",
-    lib.IPK_BROADCAST_DISCONNECT: "disconnect",
-}
-_BROADCAST_OVERSIZE = {0: "refuse", lib.IPK_BROADCAST_PARTS: "fragments", lib.IPK_BROADCAST_FILES: "file"}
+_SPSC_OVERSIZE = words_of(tables.SPSC_OVERSIZE)
+_SPSC_GONE = words_of(tables.SPSC_ON_CONSUMER_GONE)
+_MPMC_DEATH = words_of(tables.MPMC_ON_CONSUMER_DEATH)
+_MPMC_GONE = words_of(tables.MPMC_ON_CONSUMER_GONE)
+_MPMC_OVERSIZE = words_of(tables.MPMC_OVERSIZE)
+_SLOW_READER = words_of(tables.BROADCAST_SLOW_READER)
+_BROADCAST_OVERSIZE = words_of(tables.BROADCAST_OVERSIZE)
 
 
 def ring_fields(look: Look) -> dict[str, Any] | None:
@@ -40,10 +37,6 @@ def ring_fields(look: Look) -> dict[str, Any] | None:
 def _spsc(look: Look) -> dict[str, Any]:
     stat = ffi.new("struct ipk_spsc_stat *")
     _check(quick.ipk_look_spsc(look.core, stat))
-    statistics = SpscStat(
-        **{field: getattr(stat, field) for field in SpscStat._fields if field != "lost"},
-        lost=stat.dropped + stat.skipped + stat.torn,
-    )
     files = stat.options & (lib.IPK_SPSC_PARTS | lib.IPK_SPSC_FILES)
     gone = stat.options & (lib.IPK_SPSC_PATIENT | lib.IPK_SPSC_DROPS)
     choices = {
@@ -52,7 +45,12 @@ def _spsc(look: Look) -> dict[str, Any]:
         "on_consumer_gone": _SPSC_GONE.get(gone, "drop"),
     }
     return _fields(
-        look, type="SpscRing", capacity=stat.capacity, depth=stat.waiting, statistics=statistics, choices=choices
+        look,
+        type="SpscRing",
+        capacity=stat.capacity,
+        depth=stat.waiting,
+        statistics=SpscStat.of(stat),
+        choices=choices,
     )
 
 
@@ -60,7 +58,6 @@ def _mpmc(look: Look) -> dict[str, Any]:
     stat = ffi.new("struct ipk_mpmc_stat *")
     chosen = ffi.new("struct ipk_mpmc_options *")
     _check(quick.ipk_look_mpmc(look.core, stat, chosen))
-    statistics = MpmcStat(*(getattr(stat, field) for field in MpmcStat._fields))
     choices = {
         "capacity": chosen.capacity,
         "max_messages": chosen.max_messages,
@@ -70,14 +67,18 @@ def _mpmc(look: Look) -> dict[str, Any]:
         "oversize": _MPMC_OVERSIZE[chosen.oversize],
     }
     return _fields(
-        look, type="MpmcRing", capacity=stat.capacity, depth=stat.depth, statistics=statistics, choices=choices
+        look,
+        type="MpmcRing",
+        capacity=stat.capacity,
+        depth=stat.depth,
+        statistics=MpmcStat.of(stat),
+        choices=choices,
     )
 
 
 def _broadcast(look: Look) -> dict[str, Any]:
     stat = ffi.new("struct ipk_broadcast_stat *")
     _check(quick.ipk_look_broadcast(look.core, stat))
-    statistics = BroadcastStat(*(getattr(stat, field) for field in BroadcastStat._fields))
     choices = {
         "capacity": stat.capacity,
         "slow_reader": _SLOW_READER[stat.policy],
@@ -85,32 +86,25 @@ def _broadcast(look: Look) -> dict[str, Any]:
         "participants": stat.participants,
     }
     return _fields(
-        look, type="BroadcastRing", capacity=stat.capacity, depth=stat.depth, statistics=statistics, choices=choices
+        look,
+        type="BroadcastRing",
+        capacity=stat.capacity,
+        depth=stat.depth,
+        statistics=BroadcastStat.of(stat),
+        choices=choices,
     )
 
 
 def _latest(look: Look) -> dict[str, Any]:
     stat = ffi.new("struct ipk_latest_stat *")
     _check(quick.ipk_look_latest(look.core, stat))
-    age = max(0, time.monotonic_ns() - stat.written_ns) / 1e9 if stat.written_ns else None
-    statistics = LatestStat(
-        capacity=stat.capacity,
-        used=stat.length,
-        sent=stat.sequence,
-        age=age,
-        bytes_sent=stat.bytes,
-        empty_waits=stat.empty_waits,
-        wakes=stat.wakes,
-        overtaken=stat.overtaken,
-        recoveries=stat.recoveries,
-    )
     choices = {"max_size": stat.max_size, "buffers": stat.buffers}
     return _fields(
         look,
         type="Latest",
         capacity=stat.capacity,
         depth=int(stat.sequence > 0),
-        statistics=statistics,
+        statistics=LatestStat.of(stat),
         choices=choices,
         consumers_end=None,  # readers are not counted
     )
