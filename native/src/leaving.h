@@ -6,8 +6,8 @@
 
 #include "ipckit/base.h"
 
-#define LEAVE_NS 10000000
-#define LEAVE_YIELDS 16 /* at least so many: on a loaded machine the time is over before the other has run */
+#define LEAVE_NS 100000000 /* a virtual machine's processor may be away for tens of milliseconds */
+#define LEAVE_YIELDS 16     /* at least so many: on a loaded machine the time is over before the other has run */
 
 struct leaving {
 	int64_t end; /* 0: not begun */

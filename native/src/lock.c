@@ -187,7 +187,8 @@ int ipk_lock_wait(struct ipk_lock_shm *lock, struct ipk_member *member, struct i
 	return rc == -EAGAIN && now >= deadline_ns ? -ETIMEDOUT : rc;
 }
 
-/* Put `next` in the place of the owner's id, and wake one of those who sleep. Returns 0, -EPERM if the word no longer has that id. */
+/* Put `next`, as ipk_lock_give has it, in the place of the owner's id, and wake one of those who sleep. Returns 0, -EPERM if the word no
+ * longer has that id. */
 static int leave(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
 {
 	/* relaxed: the exchange compares it */
@@ -197,10 +198,12 @@ static int leave(struct ipk_lock_shm *lock, uint32_t id, uint32_t next)
 	do {
 		if ((word & OWNER) != id)
 			return -EPERM; /* others took us for dead: our descriptors and /proc were gone */
-		/* release: lock.handover; relaxed: nothing is done with a failure but to try again */
-	} while (!atomic_compare_exchange_weak_explicit(&lock->word, &word, next, memory_order_release, memory_order_relaxed));
+		/* the one whom the flag does not tell of may be woken, and will not set it for the others.
+		 * release: lock.handover; relaxed: nothing is done with a failure but to try again */
+	} while (!atomic_compare_exchange_weak_explicit(&lock->word, &word, next & (word | ~IPK_LOCK_WAITERS), memory_order_release,
+							memory_order_relaxed));
 	IPK_KILLPOINT("lock.release.stored");
-	if (word & IPK_LOCK_WAITERS)
+	if ((word | next) & IPK_LOCK_WAITERS)
 		/* a lock that is lost is so for all; else one will do, and it wakes the next */
 		ipk_futex_wake((uint32_t *)&lock->word, next & IPK_LOCK_LOST ? INT32_MAX : 1, IPK_FUTEX_ANY);
 	IPK_KILLPOINT("lock.release.woken");

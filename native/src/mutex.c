@@ -87,6 +87,16 @@ int ipk_mutex_wait_taking(struct ipk_sync *view, int64_t deadline_ns, uint32_t *
 	return rc;
 }
 
+/* What ipk_lock_give is to know of a waiter that ipk_mutex_alone was asked for. We have disowned the lock. */
+static uint32_t moved(struct ipk_sync *view)
+{
+	/* relaxed, both: as `held` */
+	if (!atomic_load_explicit(&view->moved, memory_order_relaxed))
+		return 0;
+	atomic_store_explicit(&view->moved, 0, memory_order_relaxed);
+	return IPK_LOCK_WAITERS;
+}
+
 int ipk_mutex_release(struct ipk_sync *view)
 {
 	struct ipk_lock_shm *lock = lock_of(view);
@@ -116,7 +126,18 @@ int ipk_mutex_release(struct ipk_sync *view)
 	/* before another thread may take it through this view */
 	atomic_store_explicit(&view->held, 0, memory_order_relaxed);
 	word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-	return ipk_lock_give(lock, view->member, word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0);
+	return ipk_lock_give(lock, view->member, (word & IPK_LOCK_DIED ? IPK_LOCK_LOST : 0) | moved(view));
+}
+
+int ipk_mutex_alone(struct ipk_sync *view)
+{
+	/* relaxed, both: the owner's own; a waiter that sets the flag after this is told of by it */
+	if (view->options & (IPK_MUTEX_ANYONE | IPK_MUTEX_INHERITS) ||
+	    atomic_load_explicit(&view->held, memory_order_relaxed) != ipk_thread_id() ||
+	    atomic_load_explicit(&lock_of(view)->word, memory_order_relaxed) & IPK_LOCK_WAITERS)
+		return 0;
+	/* relaxed: as `held` */
+	return !atomic_exchange_explicit(&view->moved, 1, memory_order_relaxed);
 }
 
 int ipk_mutex_consistent(struct ipk_sync *view)
@@ -138,7 +159,8 @@ int ipk_mutex_abandon(struct ipk_sync *view)
 		return ipk_mutex_pi_abandon(view);
 	held = atomic_exchange_explicit(&view->held, 0, memory_order_relaxed);
 	/* in a forked child our id is another one, or none */
-	return held && ipk_lock_abandon_of(lock_of(view), view->member, held) == 0;
+	return held && ipk_lock_disown(lock_of(view), view->member, held) == 0 &&
+	       ipk_lock_give(lock_of(view), view->member, IPK_LOCK_DIED | moved(view)) == 0;
 }
 
 int ipk_mutex_undo(struct ipk_sync *view)

@@ -106,17 +106,6 @@ static int claim(struct ipk_segment *segment, uint32_t slot)
 	return 0;
 }
 
-int ipk_participant_claim(struct ipk_segment *segment, uint32_t slot)
-{
-	int rc = begin(segment);
-
-	if (rc < 0)
-		return rc;
-	rc = claim(segment, slot);
-	end(segment);
-	return rc;
-}
-
 static void disclaim(struct ipk_segment *segment, uint32_t slot)
 {
 	/* relaxed: as in claim */
@@ -150,6 +139,21 @@ static int renew(struct ipk_segment *segment)
 		}
 	}
 	return blind ? -EBADF : rc;
+}
+
+int ipk_participant_claim(struct ipk_segment *segment, uint32_t slot)
+{
+	int rc = begin(segment);
+
+	if (rc < 0)
+		return rc;
+	/* its number may be a stranger's by now; who has lost another slot with it is told when its own slice is over */
+	if (segment->life_fd >= 0 && renew(segment) == -EBADF)
+		rc = -EBADF;
+	else
+		rc = claim(segment, slot);
+	end(segment);
+	return rc;
 }
 
 int ipk_participant_renew(struct ipk_segment *segment)

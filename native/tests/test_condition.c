@@ -214,6 +214,69 @@ static void dead_waiters_take_nothing(void)
 	drop_view(&first);
 }
 
+static _Atomic uint32_t *mutex_word(void)
+{
+	return &words()->mutex.lock.word;
+}
+
+static void wait_and_look_for_the_flag(void *unused)
+{
+	(void)unused;
+	become_another();
+	lock();
+	CHECK_EQ(wait_until(after_ms(20000)), 1);
+	if (!(atomic_load(mutex_word()) & IPK_LOCK_WAITERS))
+		atomic_fetch_add(&page->woken, 1);
+	unlock();
+}
+
+/* Nor does its release make a system call. One whose slice ends at that moment may set the flag. */
+static void the_only_one_sets_no_flag(void)
+{
+	pid_t pid;
+
+	set_up(1, 0);
+	for (int i = 0; i < 2 * WAITERS; i++) {
+		pid = start(wait_and_look_for_the_flag, NULL);
+		wait_blocked(pid, SYS_futex, ANY_ADDRESS);
+		CHECK_EQ(notify(1), 1);
+		CHECK_EQ(reap(pid), 0);
+	}
+	CHECK_RANGE(atomic_load(&page->woken), WAITERS, 2 * WAITERS);
+	drop_view(&first);
+}
+
+static void lock_once(void *unused)
+{
+	(void)unused;
+	become_another();
+	lock();
+	atomic_fetch_add(&page->done, 1);
+	unlock();
+}
+
+/* The one who is woken does not know of the others: the flag must tell of them in the meantime. */
+static void others_beside_the_only_one_keep_their_flag(void)
+{
+	pid_t waiter, other;
+
+	set_up(1, 0);
+	waiter = waiting();
+	lock();
+	CHECK_EQ(ipk_condition_notify(own, &mutex, 1), 1);
+	CHECK_EQ(atomic_load(mutex_word()) & IPK_LOCK_WAITERS, 0);
+	kill(waiter, SIGSTOP);
+	wait_stopped(waiter);
+	other = start(lock_once, NULL);
+	wait_blocked(other, SYS_futex, ANY_ADDRESS);
+	unlock();
+	CHECK(atomic_load(mutex_word()) & IPK_LOCK_WAITERS || atomic_load(&page->done));
+	kill(waiter, SIGCONT);
+	CHECK_EQ(reap(waiter), 0);
+	CHECK_EQ(reap(other), 0);
+	drop_view(&first);
+}
+
 /* Two sweepers find the same dead one's notification, and a third waiter must not get a second one from it. */
 static void what_a_dead_one_had_is_handed_on_once(void)
 {
@@ -312,6 +375,8 @@ int main(void)
 	RUN(restores_the_depth);
 	RUN(leaving_hands_on_what_has_come);
 	RUN(dead_waiters_take_nothing);
+	RUN(the_only_one_sets_no_flag);
+	RUN(others_beside_the_only_one_keep_their_flag);
 	RUN(what_a_dead_one_had_is_handed_on_once);
 	RUN(a_dead_notifier_keeps_nobody);
 	RUN(loses_no_notification);

@@ -205,6 +205,32 @@ static void lock_lost_to_another_is_ebusy(void)
 	tear_down();
 }
 
+static void second_claim_locks_no_strangers_file(void)
+{
+	struct ipk_segment second;
+	int number;
+
+	set_up();
+	second = attached();
+	CHECK_EQ(ipk_participant_claim(&segment, SLOT), 0);
+	number = segment.life_fd;
+	close(number);
+	CHECK_EQ(memfd_create("stranger", MFD_CLOEXEC), number);
+	CHECK_EQ(ipk_participant_claim(&segment, 0), 0);
+	CHECK(segment.life_fd != number);
+	atomic_store(&ipk_segment_header(&segment)->participant[0].pid, 0); /* nobody by the record: the lock alone tells */
+	CHECK_EQ(ipk_participant_alive(&second, 0), 1);
+	CHECK_EQ(ipk_participant_alive(&second, SLOT), 1);
+	CHECK_EQ(close(number), 0);
+
+	/* nothing to open it anew by */
+	close(segment.life_fd);
+	CHECK_EQ(close(segment.fd), 0);
+	CHECK_EQ(ipk_participant_claim(&segment, 1), -EBADF);
+	ipk_segment_close(&second);
+	tear_down();
+}
+
 static struct ipk_segment inherited;
 
 static void child_of_holder(void *how)
@@ -381,6 +407,7 @@ int main(int argc, char **argv)
 	RUN(holder_without_descriptors_lives);
 	RUN(lost_lock_is_taken_again);
 	RUN(lock_lost_to_another_is_ebusy);
+	RUN(second_claim_locks_no_strangers_file);
 	RUN(forked_child_is_no_owner);
 	RUN(close_in_a_forked_child_gives_nothing_up);
 	RUN(lock_alone_is_life);

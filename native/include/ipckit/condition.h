@@ -16,7 +16,7 @@
  *   2 AWAKE     it waits, and is not asleep: a notifier need not wake it
  *   3 ASLEEP    it waits, and may sleep
  *   4 NOTIFIED  it was notified, and has not seen it yet
- *   5 MOVED     the same, and it sleeps on the mutex's word, if it slept: whoever gives the mutex back wakes it
+ *   5 MOVED     the same, and others may sleep on the mutex's word beside it
  *   6 PASSING   its waiter died with a notification, or gave up when it had just come: the member whose id it has now is handing
  *               that on
  *
@@ -24,7 +24,7 @@
  *
  *   waiter    FREE -> CLAIMED -> AWAKE -> ASLEEP;  NOTIFIED, MOVED -> FREE;  AWAKE, ASLEEP -> FREE when its time is up, or it
  *             gives up;  NOTIFIED, MOVED -> PASSING when it gives up
- *   notifier  AWAKE -> NOTIFIED, ASLEEP -> MOVED, with the mutex, for the oldest waiters by their tickets
+ *   notifier  AWAKE -> NOTIFIED, ASLEEP -> NOTIFIED or MOVED, with the mutex, for the oldest waiters by their tickets
  *   anybody   CLAIMED, AWAKE, ASLEEP of a dead member -> FREE;  NOTIFIED, MOVED, PASSING of a dead one -> PASSING of ours, then
  *             another waiter's AWAKE, ASLEEP -> NOTIFIED, then PASSING -> FREE
  *
@@ -35,7 +35,10 @@
  * the next one if not. A notifier that is killed before it has woken whom it has notified costs that one a slice.
  *
  * Nobody is woken only to wait for the mutex: a sleeper is moved over to the mutex's word (FUTEX_CMP_REQUEUE), and each release wakes
- * one. A waiter that was moved sets the mutex's flag for waiters when it has it, for others may have been moved with it.
+ * one. A waiter that finds MOVED sets the mutex's flag for waiters when it has it, for others may have been moved with it. The
+ * first one that an owner of the mutex moves, while nobody else sleeps there, is NOTIFIED instead: the owner's view of the mutex has it,
+ * and no flag (ipk_mutex_alone). So the commonest case, one waiter, ends without a release that wakes nobody. Where the mutex is given
+ * back through another view than the one that took it, that waiter wakes when its slice is over, as after a notifier's death.
  *
  * Sync points:
  *   condition.waiting  begin stores word (release) -> notify and whoever hands on load it (acquire): the ticket is complete

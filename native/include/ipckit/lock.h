@@ -4,7 +4,8 @@
  *        | waiters | died | lost | 0 | owner id |
  *
  *   waiters  somebody may sleep on the word. Set before each sleep; whoever releases with it set wakes one. A dead
- *            waiter leaves it set, which costs one needless wake-up
+ *            waiter leaves it set, which costs one needless wake-up. An owner who knows of one more sleeper, that the flag
+ *            does not tell of, leaves it set when it releases, and wakes one: whoever takes the lock keeps it
  *   died     an owner died, or left without releasing, and nobody has said since that what the lock protects is
  *            consistent. The owner's to clear (ipk_lock_consistent); may be set while nobody owns
  *   lost     nobody will ever own it again: an owner that was told of a death released without saying so
@@ -91,8 +92,8 @@ int ipk_lock_abandon_of(struct ipk_lock_shm *lock, const struct ipk_member *memb
  * told it there. Does not block. Returns 0; -EPERM if it does not, or another one was faster. */
 int ipk_lock_disown(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t thread);
 
-/* The second half. next: 0; IPK_LOCK_DIED, as if we had died with it; IPK_LOCK_LOST. Does not block. Returns 0, -EPERM if others took
- * us for dead. */
+/* The second half. next: 0; IPK_LOCK_DIED, as if we had died with it; IPK_LOCK_LOST; with IPK_LOCK_WAITERS if one sleeps on the word
+ * besides those that its flag tells of. Does not block. Returns 0, -EPERM if others took us for dead. */
 int ipk_lock_give(struct ipk_lock_shm *lock, const struct ipk_member *member, uint32_t next);
 
 /* Say that what the lock protects is consistent again. Owner. Does not block. */

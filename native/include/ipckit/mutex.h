@@ -75,4 +75,9 @@ int ipk_mutex_lives(const struct ipk_sync *view, uint32_t word);
 
 /* cffi: end */
 
+/* For conditions: before one waiter is moved over to sleep on the mutex's word. Owner. Returns 1 if the mutex's release through this
+ * view will wake it without a flag in the word, so that it need not set one for others when it has the mutex: the first one since the
+ * mutex was taken, while nobody else sleeps there. Else 0: then the flag has to be set. */
+int ipk_mutex_alone(struct ipk_sync *view);
+
 #endif

@@ -21,9 +21,8 @@
  * left, the kernel refuses (EINVAL) all who wait: they pause and try again.
  *
  * Sync points:
- *   pi.handover  release exchanges word (release) -> acquire exchanges it (acquire); or, where the kernel hands it over,
- *                release stores owner (release) -> acquire loads it (acquire); or, where the kernel takes what had just been
- *                given back, release exchanges word (release) -> acquire loads it (acquire)
+ *   pi.handover  release exchanges word (release) -> whoever has taken it, or for whom the kernel has, loads it (acquire); or,
+ *                where the kernel hands it over, release stores owner (release) -> whoever gets it loads it (acquire)
  *   pi.recorded  own stores owner (release) -> whoever asks loads it (acquire): the record is of that thread's member
  */
 #ifndef IPCKIT_MUTEX_PI_H

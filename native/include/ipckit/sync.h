@@ -75,6 +75,7 @@ struct ipk_sync {
 	uint32_t options, count; /* as validated; the object's own words are not read again */
 	_Atomic uint32_t held;   /* the thread that took the lock through this view, while it has it; 0: none */
 	_Atomic uint32_t slot;   /* our entry of the object's table of holders, plus 1; 0: none yet (holders.h) */
+	_Atomic uint32_t moved;  /* whoever has `held`: a condition has moved one waiter over to our word, whose flag does not say so */
 	struct ipk_spin spin;
 };
 

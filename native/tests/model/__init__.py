@@ -12,6 +12,7 @@ from model import (
     latest,
     lock,
     mpmc,
+    mutex_pi,
     once,
     ring,
     roster,
@@ -20,6 +21,6 @@ from model import (
     tracked_semaphore,
 )
 
-SYNC = [lock, event, rwlock, condition, semaphore, tracked_semaphore, barrier, latch, once]
+SYNC = [lock, mutex_pi, event, rwlock, condition, semaphore, tracked_semaphore, barrier, latch, once]
 MODULES = [ring, *SYNC, latest, roster, mpmc, broadcast, broadcast_block]
 MODELS = {module.MODEL.name: module.MODEL for module in MODULES}

@@ -1,4 +1,4 @@
-"""The barrier: arrive, release, wait, look for the dead, break, each operation as in src/barrier.c.
+"""The barrier: arrive, release, wait, look for the dead, break, each operation as in src/barrier*.c.
 
 The guard is one step here: lock.py has its protocol. What must hold: nobody passes before all of a generation have
 come, and who passes finds what each of them did before; a generation ends once, and in one way for all who see its end;
@@ -27,11 +27,11 @@ PASSES, TOLD, GAVE_UP, WAITS = range(4)  # how a wait has ended
 ALL = 99  # to wake
 
 OPERATIONS = {
-    "look": ("barrier.c", "load", "word", "load", "acquire"),
-    "change": ("barrier.c", "change", "word", "exchange", "acq_rel"),
-    "gate": ("barrier.c", "gate_of", "gate", "load", "acquire"),
-    "open": ("barrier.c", "finish", "gate", "exchange", "release"),
-    "end": ("barrier.c", "end", "ending", "store", "release"),
+    "look": ("barrier_parts.h", "load", "word", "load", "acquire"),
+    "change": ("barrier_parts.h", "change", "word", "exchange", "acq_rel"),
+    "gate": ("barrier_parts.h", "gate_of", "gate", "load", "acquire"),
+    "open": ("barrier_guard.c", "finish", "gate", "exchange", "release"),
+    "end": ("barrier_guard.c", "ipk_barrier_over", "ending", "store", "release"),
     "claim": ("barrier.c", "claim", "word", "store", "release"),
 }
 

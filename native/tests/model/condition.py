@@ -1,4 +1,4 @@
-"""The condition variable: wait, notify, hand on what the dead were notified of, each operation as in src/condition.c.
+"""The condition variable: wait, notify, hand on what the dead were notified of, each operation as in src/condition*.c.
 
 The mutex is one step here, with its flag for those who were moved to sleep beside it: lock.py has its protocol. What
 must hold: each notification that was given ends the wait of one who lives, if anybody still waits; nobody's wait
@@ -23,10 +23,10 @@ FREE, CLAIMED, AWAKE, ASLEEP, NOTIFIED, MOVED, PASSING = range(0, 7 * 8, 8)  # b
 STATE, ID = 56, 7
 
 OPERATIONS = {
-    "change": ("condition.c", "change", "word", "exchange", "acq_rel"),
-    "oldest": ("condition.c", "oldest", "word", "load", "acquire"),
-    "notify.look": ("condition.c", "notify_slot", "word", "load", "acquire"),
-    "sweep.look": ("condition.c", "sweep", "word", "load", "acquire"),
+    "change": ("condition_slots.h", "change", "word", "exchange", "acq_rel"),
+    "oldest": ("condition_slots.c", "ipk_condition_oldest", "word", "load", "acquire"),
+    "notify.look": ("condition_slots.c", "ipk_condition_notify_slot", "word", "load", "acquire"),
+    "sweep.look": ("condition_slots.c", "ipk_condition_sweep", "word", "load", "acquire"),
     "begin": ("condition.c", "ipk_condition_begin", "word", "store", "release"),
 }
 
@@ -50,6 +50,8 @@ class Registers(NamedTuple):
     moved: int = 0
     slept: int = 0
     flag: int = 0
+    alone: int = 0  # the chosen one is moved over without a flag
+    besides: int = 0  # of the mutex that we have: one was
 
 
 def waits(word: int) -> bool:
@@ -86,19 +88,27 @@ class Thread(NamedTuple):
             return f"slot{r.chosen}"
 
         def next_(r: Registers) -> int:
-            return (MOVED if locked and r.word & STATE == ASLEEP else NOTIFIED) | r.word & ID
+            return (MOVED if locked and r.word & STATE == ASLEEP and not r.alone else NOTIFIED) | r.word & ID
 
-        move = [("rmw", "relaxed", "flag", lambda _r, _old: 1, "flag"), ("requeue", slot, next_, "mutex", f"{at}.none")]
+        look: Program = [
+            ("load", "relaxed", "flag", "flag"),
+            ("set", "alone", lambda r: int(r.alone or (r.word & STATE == ASLEEP and not r.flag | r.besides))),
+            ("set", "besides", lambda r: r.besides | r.alone), ("set", "flag", 0),
+        ]  # fmt: skip
+        move = [
+            ("if", lambda r: r.alone, f"{at}.alone"), ("rmw", "relaxed", "flag", lambda _r, _old: 1, "flag"),
+            f"{at}.alone", ("requeue", slot, next_, "mutex", f"{at}.none"),
+        ]  # fmt: skip
         return [
-            ("load", "notify.look", slot, "word"),
-            f"{at}.again", ("unless", lambda r: waits(r.word), none),
+            ("set", "alone", 0), ("load", "notify.look", slot, "word"),
+            f"{at}.again", ("unless", lambda r: waits(r.word), none), *(look if locked else []),
             ("cas", "change", slot, lambda r: r.word, next_, "word", f"{at}.again"),
             ("if", lambda r: r.word & STATE == AWAKE, f"{at}.told"),
             *(move if locked else [("wake_some", slot, f"{at}.none")]), ("goto", f"{at}.told"),
             # on his way into or out of his sleep, or dead
             f"{at}.none", ("alive", lambda r: (r.word & ID) - 1, f"{at}.told"),
             ("cas", "change", slot, next_, FREE, "word", f"{at}.told"), ("goto", none),
-            f"{at}.told", ("set", "flag", 0), ("set", "word", 0),
+            f"{at}.told", ("set", "flag", 0), ("set", "word", 0), ("set", "alone", 0),
         ]  # fmt: skip
 
     def sweep(self) -> Program:
@@ -203,13 +213,15 @@ class Condition(Guarded):
         return not told and memory["consumed"] >= memory["given"]
 
     def unlock(self, s: State, role: int, p: Process, _step: Step) -> Iterator[State]:
-        """Give it back; whoever was moved beside it is woken in the next step, if its flag was set."""
+        """Give it back; whoever was moved beside it, with its flag or without, is woken in the next step."""
         if p.buffer:
             return
+        flag, besides = s.memory[self.at["flag"]], p.registers.besides
         if s.memory[self.at["owner"]] != role + 1:  # given back already
+            p = p._replace(registers=p.registers._replace(besides=0))
             yield from self.wake(s, role, p, ("wake", "mutex", 1))
-        elif s.memory[self.at["flag"]]:
-            memory = self.changed(s.memory, {"owner": 0, "flag": 0})
+        elif flag or besides:
+            memory = self.changed(s.memory, {"owner": 0, "flag": flag & besides})
             yield s._replace(memory=memory)
         else:
             yield self.go_on(s, role, p, owner=0)
