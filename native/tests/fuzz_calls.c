@@ -1,5 +1,6 @@
 /* Every entry point of the kinds that somebody owns something of, and of those that are one word. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -8,7 +9,7 @@
 #include "ipckit/event_pair.h"
 #include "ipckit/futex.h"
 #include "ipckit/latch.h"
-#include "ipckit/mutex.h"
+#include "ipckit/mutex_pi.h"
 #include "ipckit/once.h"
 #include "ipckit/rwlock.h"
 #include "ipckit/semaphore.h"
@@ -27,11 +28,48 @@ static void ask_owner(const struct fuzz_views *v, const struct fuzz_step *step)
 	FUZZ_CALL(step, ipk_mutex_lives(v->view, owner.word));
 }
 
+/* What an opener does before all else. */
+static void check_mutex(const struct fuzz_views *v, const struct fuzz_step *step)
+{
+	fuzz_probes = 1;
+	FUZZ_CALL(step, ipk_mutex_pi_check(v->view));
+	fuzz_probes = 0;
+	FUZZ_VOID_CALL(step, ipk_mutex_pi_inherits(v->view));
+}
+
+static void *abandon_mutex(void *view)
+{
+	return (void *)(intptr_t)ipk_mutex_abandon(view);
+}
+
+static void *abandon_rwlock(void *view)
+{
+	return (void *)(intptr_t)ipk_rwlock_abandon(view);
+}
+
+static void *abandon_once(void *view)
+{
+	return (void *)(intptr_t)ipk_once_abandon(view);
+}
+
+/* Of two closers, one is not the thread that has the object. Returns what the call does. */
+static int64_t by_a_thread(const struct fuzz_step *step, void *(*call)(void *), struct ipk_sync *view)
+{
+	pthread_t thread;
+	void *rc;
+
+	if (!(step->argument & 0x20))
+		return (intptr_t)call(view);
+	if (pthread_create(&thread, NULL, call, view) != 0 || pthread_join(thread, &rc) != 0)
+		fuzz_fails("thread");
+	return (intptr_t)rc;
+}
+
 static void call_mutex(const struct fuzz_views *v, const struct fuzz_step *step)
 {
 	uint32_t taken;
 
-	switch (step->call % 8) {
+	switch (step->call % 10) {
 	case 0:
 		FUZZ_CALL(step, ipk_mutex_try(v->view));
 		break;
@@ -51,7 +89,13 @@ static void call_mutex(const struct fuzz_views *v, const struct fuzz_step *step)
 		FUZZ_CALL(step, ipk_mutex_consistent(v->view));
 		break;
 	case 6:
-		FUZZ_CALL(step, ipk_mutex_abandon(v->view));
+		FUZZ_CALL(step, by_a_thread(step, abandon_mutex, v->view));
+		break;
+	case 7:
+		FUZZ_CALL(step, ipk_mutex_undo(v->view));
+		break;
+	case 8:
+		check_mutex(v, step);
 		break;
 	default:
 		FUZZ_CALL(step, ipk_mutex_mine(v->view));
@@ -94,7 +138,7 @@ static void call_rwlock(const struct fuzz_views *v, const struct fuzz_step *step
 		FUZZ_CALL(step, ipk_rwlock_consistent(v->view));
 		break;
 	case 10:
-		FUZZ_CALL(step, ipk_rwlock_abandon(v->view));
+		FUZZ_CALL(step, by_a_thread(step, abandon_rwlock, v->view));
 		break;
 	default:
 		FUZZ_CALL(step, ipk_holders_get(v->view, number_of(step), &info));
@@ -263,7 +307,7 @@ static void call_once(const struct fuzz_views *v, const struct fuzz_step *step)
 		FUZZ_CALL(step, ipk_once_complete(v->view));
 		break;
 	case 4:
-		FUZZ_CALL(step, ipk_once_abandon(v->view));
+		FUZZ_CALL(step, by_a_thread(step, abandon_once, v->view));
 		break;
 	case 5:
 		FUZZ_CALL(step, ipk_once_close(v->view));

@@ -101,6 +101,7 @@ static void call_mpmc(int view, const struct fuzz_step *step)
 	struct ipk_mpmc *ring = &rings[view];
 	const struct ipk_slice slices[SLICES] = {
 		{fuzz_sent(), step->value % 100}, {fuzz_sent(), 0}, {fuzz_sent(), fuzz_length(step)}};
+	struct ipk_mpmc_options chosen;
 	struct ipk_mpmc_stat stat;
 	uint64_t length = fuzz_length(step);
 	uint32_t stalled;
@@ -151,6 +152,8 @@ static void call_mpmc(int view, const struct fuzz_step *step)
 		FUZZ_CALL(step, ipk_mpmc_stat(ring, &stat));
 		FUZZ_CALL(step, ipk_mpmc_living(ring, 1 + (step->argument & 1)));
 		FUZZ_CALL(step, ipk_mpmc_passed(ring, step->value));
+		FUZZ_VOID_CALL(step, ipk_mpmc_chosen(ring, &chosen));
+		FUZZ_VOID_CALL(step, ipk_mpmc_fd(ring));
 		break;
 	}
 }
@@ -240,6 +243,7 @@ static void take_part_broadcast(struct ipk_broadcast *ring, const struct fuzz_st
 {
 	struct ipk_broadcast_part part = {0};
 
+	fuzz_enter(step);
 	if (fuzz_left("ipk_broadcast_try_part", ipk_broadcast_try_part(ring, &part), 1) != 0)
 		return;
 	fuzz_read(ipk_broadcast_data(ring), 2 * ring->capacity, part.offset, part.length);
@@ -251,7 +255,8 @@ static void take_part_broadcast(struct ipk_broadcast *ring, const struct fuzz_st
 		FUZZ_CALL(step, ipk_broadcast_skip_part(ring, &part));
 		break;
 	case 2:
-		if (ipk_broadcast_lend_part(ring, &part, 5) == 0)
+		fuzz_enter(step);
+		if (fuzz_left("ipk_broadcast_lend_part", ipk_broadcast_lend_part(ring, &part, 5), 1) == 0)
 			break;
 		/* fall through */
 	default:
@@ -270,6 +275,7 @@ static void ask_broadcast(struct ipk_broadcast *ring, const struct fuzz_step *st
 	FUZZ_CALL(step, ipk_broadcast_bury(ring));
 	FUZZ_CALL(step, ipk_broadcast_forsaken(ring, step->value));
 	FUZZ_CALL(step, ipk_broadcast_alone(ring));
+	FUZZ_VOID_CALL(step, ipk_broadcast_fd(ring));
 }
 
 static void call_broadcast(int view, const struct fuzz_step *step)

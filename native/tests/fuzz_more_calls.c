@@ -18,6 +18,8 @@ static void call_condition(const struct fuzz_views *v, const struct fuzz_step *s
 {
 	struct ipk_condition_wait *wait = &condition_waits[step->argument >> 7];
 	struct ipk_sync *mutex = v->mutex;
+	struct ipk_participant_info who;
+	int32_t lives;
 	uint64_t of[2];
 
 	switch (step->call % 10) {
@@ -49,6 +51,7 @@ static void call_condition(const struct fuzz_views *v, const struct fuzz_step *s
 	default:
 		FUZZ_CALL(step, ipk_condition_waiters(v->view));
 		FUZZ_CALL(step, ipk_condition_of(v->view, of));
+		FUZZ_CALL(step, ipk_condition_waiter(v->view, step->argument & 0x7FU, &who, &lives));
 		break;
 	}
 }
@@ -56,6 +59,8 @@ static void call_condition(const struct fuzz_views *v, const struct fuzz_step *s
 static void call_barrier(const struct fuzz_views *v, const struct fuzz_step *step)
 {
 	struct ipk_barrier_wait *wait = &barrier_waits[step->argument >> 7];
+	struct ipk_participant_info who;
+	int32_t lives;
 
 	switch (step->call % 9) {
 	case 0:
@@ -86,6 +91,7 @@ static void call_barrier(const struct fuzz_views *v, const struct fuzz_step *ste
 	default:
 		FUZZ_CALL(step, ipk_barrier_broken(v->view));
 		FUZZ_CALL(step, ipk_barrier_waiting(v->view));
+		FUZZ_CALL(step, ipk_barrier_party(v->view, step->argument & 0x7FU, &who, &lives));
 		break;
 	}
 }

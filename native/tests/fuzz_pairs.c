@@ -175,6 +175,7 @@ static void call_spsc(int view, const struct fuzz_step *step)
 		break;
 	default:
 		FUZZ_CALL(step, ipk_spsc_stat(ring, &stat));
+		FUZZ_VOID_CALL(step, ipk_spsc_fd(ring));
 		break;
 	}
 }
@@ -267,6 +268,7 @@ static void call_latest(int view, const struct fuzz_step *step)
 		break;
 	default:
 		FUZZ_CALL(step, ipk_latest_stat(latest, &stat));
+		FUZZ_VOID_CALL(step, ipk_latest_fd(latest));
 		break;
 	}
 }

@@ -154,7 +154,7 @@ int main(int count, char **words)
 	if (fuzz_live)
 		fuzz_start_peer();
 	end = ipk_monotonic_ns() + seconds * INT64_C(1000000000);
-	for (size_t i = 0; i < seed_count; i++, inputs++) {
+	for (size_t i = 0; i < seed_count && !(fuzz_live && ipk_monotonic_ns() > end); i++, inputs++) {
 		input_size = seeds[i].size;
 		memcpy(input, seeds[i].data, input_size);
 		LLVMFuzzerTestOneInput(input, input_size);

@@ -21,7 +21,8 @@
 #define LONG 1200
 #define MAX_SIZE 500
 #define BUFFERS 4
-#define STYLES 16
+#define NAP_NS 1000
+#define STYLES (FUZZ_WAITING_STYLES + 16)
 
 enum { ALIVE, DEAD, USERS };
 
@@ -49,6 +50,13 @@ static void join(struct ipk_member *member, int user)
 	if (user == DEAD)
 		member->self.start_time++;
 	fuzz_next_id = 0;
+}
+
+/* Who has had a slot lives elsewhere, and has lost its lock. */
+static void give_slots_to_others(struct ipk_segment *segment)
+{
+	for (int slot = 0; slot < 2; slot++)
+		atomic_store(&ipk_segment_header(segment)->participant[slot].pid, FUZZ_OTHER);
 }
 
 /* Who has had a slot is dead. */
@@ -97,6 +105,9 @@ static void act_spsc(int action, int user)
 		break;
 	case 'k':
 		bury_slots(&spsc.segment);
+		break;
+	case 'o':
+		give_slots_to_others(&spsc.segment);
 		break;
 	case 'x':
 		ipk_spsc_close(&spsc);
@@ -176,6 +187,7 @@ static void act_mpmc(int action, int user)
 {
 	struct ipk_mpmc *ring = &mpmc[user];
 	struct ipk_mpmc_claim claim;
+	uint32_t stalled;
 
 	switch (action) {
 	case 's':
@@ -209,6 +221,12 @@ static void act_mpmc(int action, int user)
 	case 'b':
 		if (ipk_mpmc_try_receive(ring, &claim, 1) == 1)
 			ipk_mpmc_return_loan(ring, &claim, 1);
+		break;
+	case 'y': /* sleeps in vain */
+		ipk_mpmc_wait_room(ring, LONG, ipk_monotonic_ns() + NAP_NS, &stalled);
+		break;
+	case 'z':
+		ipk_mpmc_wait_message(ring, ipk_monotonic_ns() + NAP_NS, &stalled);
 		break;
 	case 'm':
 		ipk_lock_try(&ring->shm->send.lock, &ring->member);
@@ -284,6 +302,12 @@ static void act_broadcast(int action, int user)
 	case 't':
 		ipk_broadcast_try_part(ring, &part);
 		break;
+	case 'y':
+		ipk_broadcast_wait_room(ring, LONG, ipk_monotonic_ns() + NAP_NS);
+		break;
+	case 'z':
+		ipk_broadcast_wait_message(ring, ipk_monotonic_ns() + NAP_NS);
+		break;
 	case 'm':
 		ipk_lock_try(&ring->shm->lock, &ring->member);
 		break;
@@ -331,6 +355,7 @@ static const struct {
 	{"spsc-torn", FUZZ_SPSC, IPK_SPSC_PARTS | IPK_SPSC_FILES, "qppsfr"},
 	{"spsc-dead", FUZZ_SPSC, 0, "ssrtk"},
 	{"spsc-dead-full", FUZZ_SPSC, IPK_SPSC_PATIENT, FULL "rk"},
+	{"spsc-others", FUZZ_SPSC, 0, "ssro"},
 	{"spsc-drops", FUZZ_SPSC, IPK_SPSC_DROPS, "ssrx"},
 	{"latest-empty", FUZZ_LATEST, BUFFERS, ""},
 	{"latest-values", FUZZ_LATEST, BUFFERS, "slslsl"},
@@ -352,6 +377,8 @@ static const struct {
 	{"mpmc-locked", FUZZ_MPMC, 0, "ssmn"},
 	{"mpmc-dead-consumer", FUZZ_MPMC, IPK_MPMC_DROP << 4, "SRlllsssssssss"},
 	{"mpmc-dead-producer", FUZZ_MPMC, IPK_MPMC_ERROR << 4, "SSRR"},
+	{"mpmc-sleepers", FUZZ_MPMC, 0, "zZ"},
+	{"mpmc-full-sleepers", FUZZ_MPMC, 0, FULL "yYt"},
 	{"mpmc-files", FUZZ_MPMC, TAGGED, "ssffsrrf"},
 	{"mpmc-dead-files", FUZZ_MPMC, TAGGED | IPK_MPMC_DROP << 4, "fFftTWs"},
 	{"mpmc-closed", FUZZ_MPMC, IPK_MPMC_ERROR << 4, "srx"},
@@ -368,8 +395,11 @@ static const struct {
 	{"broadcast-parts", FUZZ_BROADCAST, IPK_BROADCAST_PARTS, "jspqesr"},
 	{"broadcast-torn", FUZZ_BROADCAST, IPK_BROADCAST_PARTS, "jpqgspe"},
 	{"broadcast-dead-amid", FUZZ_BROADCAST, IPK_BROADCAST_PARTS, "jsPQ"},
+	{"broadcast-sleepers", FUZZ_BROADCAST, IPK_BROADCAST_BLOCK, "jzJZ"},
+	{"broadcast-full-sleepers", FUZZ_BROADCAST, IPK_BROADCAST_BLOCK, "jJ" FULL "yY"},
 	{"broadcast-files", FUZZ_BROADCAST, IPK_BROADCAST_FILES, "jsfsf"},
 	{"broadcast-overwritten-files", FUZZ_BROADCAST, IPK_BROADCAST_OVERWRITE | IPK_BROADCAST_FILES, "jJff" FULL "fsr"},
+	{"broadcast-cut-off", FUZZ_BROADCAST, IPK_BROADCAST_DISCONNECT, "jJ" FULL FULL "l"},
 	{"broadcast-disconnects", FUZZ_BROADCAST, IPK_BROADCAST_DISCONNECT, "jJs" FULL FULL "rRM"},
 };
 
@@ -385,6 +415,12 @@ void fuzz_make_ring_seeds(void)
 		setting.lines = (uint16_t)(segment->size / 16);
 		for (int style = 0; style < STYLES; style++)
 			fuzz_give_seed(states[i].name, style, setting, segment->base, (size_t)segment->size);
+		fuzz_give_look(states[i].name, setting, segment->base, (size_t)segment->size);
+		if (*states[i].actions == '\0') {
+			fuzz_give_refused(states[i].name, setting, segment->base, (size_t)segment->size);
+			setting.subject = FUZZ_SEGMENT;
+			fuzz_give_refused(states[i].name, setting, segment->base, (size_t)segment->size);
+		}
 		maker->close();
 	}
 }

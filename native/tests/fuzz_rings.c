@@ -63,13 +63,40 @@ uint64_t fuzz_length(const struct fuzz_step *step)
 }
 
 /* What fork(2) leaves of a view in the child: the pages that the kernel wipes. */
-static void wipe(const struct fuzz_ring *ring, int view)
+static void wipe(int view)
+{
+	for (int i = 2 * view; i < 2 * view + 2; i++)
+		if (fuzz_pages[i])
+			atomic_store(fuzz_pages[i], 0);
+}
+
+static void open_pages(const struct fuzz_ring *ring, int view)
 {
 	struct ipk_member *member = ring->member(view);
 
-	atomic_store(ring->segment(view)->same_process, 0);
-	if (member)
-		atomic_store(member->id, 0);
+	fuzz_pages[2 * view] = ring->segment(view)->same_process;
+	fuzz_pages[2 * view + 1] = member ? member->id : NULL;
+}
+
+static void rob(const struct fuzz_ring *ring, int view, const struct fuzz_step *step)
+{
+	struct ipk_member *member = ring->member(view);
+	struct ipk_segment *segment = ring->segment(view);
+
+	if (segment->base)
+		fuzz_rob(view, member ? member->life_fd : segment->life_fd, segment->fd, step);
+}
+
+/* Attach the next view; some call of the kernel may fail. */
+static int attach(const struct fuzz_ring *ring, int view, const struct fuzz_setting *setting)
+{
+	int fd = fuzz_duplicate_file();
+	int rc;
+
+	fuzz_refuse(setting->options / FUZZ_REFUSED, setting->cut);
+	rc = ring->attach(view, fd);
+	fuzz_refuse(0, 0);
+	return rc;
 }
 
 static void close_view(const struct fuzz_ring *ring, int view)
@@ -93,8 +120,11 @@ static void make_step(const struct fuzz_ring *ring, int view, const struct fuzz_
 {
 	fuzz_next_id = view ? FUZZ_SECOND : FUZZ_FIRST;
 	switch (step->call % CALLS) {
+	case FUZZ_ROBS:
+		rob(ring, view, step);
+		break;
 	case FUZZ_FORKS:
-		wipe(ring, view);
+		wipe(view);
 		break;
 	case FUZZ_CLOSES:
 		FUZZ_SLOW_CALL(step, CLOSE_SLICES, (ring->close(view), 0));
@@ -115,19 +145,21 @@ void fuzz_on_ring(const struct fuzz_script *script)
 
 	fuzz_fill_file(script);
 	fuzz_mapping = 1;
-	while (views < FUZZ_VIEWS && ring->attach(views, fuzz_duplicate_file()) == 0)
+	while (views < FUZZ_VIEWS && attach(ring, views, script->setting) == 0)
 		ring->set_spin(views++, spin);
 	if (views == 0)
 		return;
 	open_ranges(ring, views);
+	for (int view = 0; view < views; view++)
+		open_pages(ring, view);
 	for (size_t i = 0; i < script->count; i++) {
 		struct fuzz_step step = fuzz_step_of(script, i);
 
 		make_step(ring, step.argument >> 7 ? views - 1 : 0, &step);
 	}
+	memset(fuzz_pages, 0, sizeof(fuzz_pages));
 	for (int view = 0; view < views; view++)
 		close_view(ring, view);
 	fuzz_side = side;
-	fuzz_closed = 0;
-	fuzz_next_id = 0;
+	fuzz_end_views();
 }

@@ -31,8 +31,7 @@ void *fuzz_room(size_t size);
 void fuzz_read(const void *data, uint64_t size, uint64_t offset, uint64_t length);
 void fuzz_fill(void *data, uint64_t size, uint64_t offset, uint64_t length);
 
-#define FUZZ_FORKS 30 /* values of fuzz_step.call that stand for something else than a call */
-#define FUZZ_CLOSES 31
+#define FUZZ_CLOSES 31 /* beside FUZZ_ROBS and FUZZ_FORKS, a value of fuzz_step.call that stands for something else than a call */
 
 /* A length that a step asks for: short, about a page, or any. */
 uint64_t fuzz_length(const struct fuzz_step *step);

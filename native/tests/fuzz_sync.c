@@ -5,6 +5,7 @@
  *
  * With libFuzzer this is all there is; else fuzz_plain.c changes the seeds by itself.
  */
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +92,10 @@ static void exchange_pid(unsigned char *bytes, size_t size, uint32_t from, uint3
 
 	for (size_t at = 0; at + sizeof(word) <= size; at += sizeof(word)) {
 		memcpy(&word, bytes + at, sizeof(word));
-		if (word == from)
-			memcpy(bytes + at, &to, sizeof(word));
+		if ((word & FUTEX_TID_MASK) != from) /* a thread's id may stand beside the kernel's flags */
+			continue;
+		word ^= from ^ to;
+		memcpy(bytes + at, &word, sizeof(word));
 	}
 }
 
@@ -181,6 +184,18 @@ static void call_on_any_bytes(unsigned char *place, uint64_t room, struct ipk_me
 		FUZZ_CALL(step, ipk_sync_publish(place, member, kind, step->argument, step->value, (uint32_t)room));
 }
 
+/* What others do to a member, but to those that stay: returns whether the step is about that. */
+static int hits(struct ipk_member *member, const struct fuzz_step *step)
+{
+	if (member == &fuzz_members[0] || (step->call != FUZZ_ROBS && step->call != FUZZ_FORKS))
+		return 0;
+	if (step->call == FUZZ_ROBS)
+		fuzz_rob(0, member->life_fd, member->fd, step);
+	else
+		atomic_store(member->id, 0);
+	return 1;
+}
+
 void fuzz_run(const struct fuzz_script *script, unsigned char *place, uint64_t room, struct ipk_member *first,
 	      struct ipk_member *second)
 {
@@ -214,6 +229,8 @@ void fuzz_run(const struct fuzz_script *script, unsigned char *place, uint64_t r
 		struct fuzz_step step = fuzz_step_of(script, i);
 		int other = step.argument >> 7;
 
+		if (hits(first, &step))
+			continue;
 		v.view = &views[other];
 		v.other = &views[!other];
 		if (kind == IPK_SYNC_CONDITION)
@@ -246,6 +263,7 @@ int LLVMFuzzerInitialize(int *count, char ***words)
 {
 	home_file = fuzz_memory_file(FUZZ_ROOM + FUZZ_SIDE, &home_stat);
 	fuzz_open_file();
+	fuzz_open_look();
 	fuzz_region = between_guards(home_file, 0, FUZZ_ROOM);
 	fuzz_side_region = between_guards(home_file, FUZZ_ROOM, FUZZ_SIDE);
 	fuzz_join(&fuzz_members[0], FUZZ_FIRST);
@@ -261,12 +279,14 @@ int LLVMFuzzerInitialize(int *count, char ***words)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const subjects[])(const struct fuzz_script *) = {on_object, fuzz_on_segment, fuzz_on_ring};
+	static void (*const subjects[])(const struct fuzz_script *) = {on_object, fuzz_on_segment, fuzz_on_ring,
+										 fuzz_on_look};
 	struct fuzz_setting setting;
 	struct fuzz_script script;
 
 	if (parse(data, size, &setting, &script))
 		subjects[setting.subject % FUZZ_SUBJECTS](&script);
+	fuzz_close_opened();
 	fuzz_mapping = 0;
 	return 0;
 }

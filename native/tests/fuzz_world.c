@@ -30,11 +30,13 @@
 #define SYS_futex_waitv 449
 #endif
 
-enum { LOOKS, STORES, FLIPS, ADDS, NAMES_US, NAMES_ANOTHER, NAMES_NOBODY, HAMMERS, WAKES, INTERRUPTS, PEERS };
+enum { NOTHING, STORES, FLIPS, ADDS, NAMES_US, NAMES_ANOTHER, NAMES_NOBODY, HAMMERS, WAKES, INTERRUPTS, REFUSES, FORKS };
+_Static_assert(FORKS == FUZZ_PEERS, "the last of them");
 
-int fuzz_live;
+int fuzz_live, fuzz_probes;
 uint32_t fuzz_next_id, fuzz_closed;
 struct fuzz_range fuzz_object, fuzz_side;
+_Atomic uint32_t *fuzz_pages[FUZZ_PAGES];
 
 static int inside;
 static int64_t now, began, due;
@@ -51,7 +53,11 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *at);
 long __wrap_syscall(long number, ...);
 ssize_t __wrap_getrandom(void *buffer, size_t length, unsigned flags);
 int __wrap_fcntl(int fd, int command, ...);
+ssize_t __real_pread(int fd, void *buffer, size_t size, off_t from);
+ssize_t __wrap_pread(int fd, void *buffer, size_t size, off_t from);
 int __real_sched_yield(void);
+int __real_sched_getcpu(void);
+int __wrap_sched_getcpu(void);
 int __wrap_sched_yield(void);
 
 _Noreturn static void die(const char *what)
@@ -92,6 +98,13 @@ static uint32_t named(uint32_t id)
 	return id | (uint32_t)(acting.value & 0xF) << IPK_MEMBER_ID_BITS;
 }
 
+static void wipe_pages(void)
+{
+	for (int i = 0; i < FUZZ_PAGES; i++)
+		if (fuzz_pages[i])
+			atomic_store(fuzz_pages[i], 0);
+}
+
 static void act(void)
 {
 	uint32_t *word = target();
@@ -124,6 +137,9 @@ static void act(void)
 		break;
 	case INTERRUPTS:
 		interrupted = 1;
+		break;
+	case FORKS:
+		wipe_pages();
 		break;
 	default:
 		break;
@@ -170,11 +186,19 @@ int __wrap_fcntl(int fd, int command, ...)
 	va_end(list);
 	if (inside)
 		pass_moment();
+	if (fuzz_refuses())
+		return -1;
 	if (inside && command == F_OFD_GETLK && fd == fuzz_members[0].fd) {
 		((struct flock *)argument)->l_type = lives(argument) ? F_WRLCK : F_UNLCK;
 		return 0;
 	}
 	return __real_fcntl(fd, command, argument);
+}
+
+/* One of three CPUs, or the kernel does not say. */
+int __wrap_sched_getcpu(void)
+{
+	return inside ? (acting.argument >> 2 & 3) - 1 : __real_sched_getcpu();
 }
 
 /* Nobody else is there to run. */
@@ -183,8 +207,24 @@ int __wrap_sched_yield(void)
 	return inside ? 0 : __real_sched_yield();
 }
 
+/* A copy of what the peer writes meanwhile; a short one, if a signal comes. */
+ssize_t __wrap_pread(int fd, void *buffer, size_t size, off_t from)
+{
+	if (inside)
+		pass_moment();
+	if (fuzz_refuses())
+		return -1;
+	if (interrupted && size > 1) {
+		interrupted = 0;
+		size /= 2;
+	}
+	return __real_pread(fd, buffer, size, from);
+}
+
 ssize_t __wrap_getrandom(void *buffer, size_t length, unsigned flags)
 {
+	if (fuzz_refuses())
+		return -1;
 	if (length != sizeof(fuzz_next_id) || fuzz_next_id == 0)
 		return __real_getrandom(buffer, length, flags);
 	memcpy(buffer, &fuzz_next_id, length);
@@ -276,16 +316,22 @@ long __wrap_syscall(long number, ...)
 	for (int i = 0; i < (number == SYS_futex ? 6 : 5); i++)
 		a[i] = va_arg(list, unsigned long);
 	va_end(list);
+	if (inside)
+		pass_moment();
 	if (!inside || (number != SYS_futex && number != SYS_futex_waitv))
 		return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-	pass_moment();
 	if (number == SYS_futex_waitv)
 		return nap_on_many((const struct ipk_futex_wait_entry *)a[0], (uint32_t)a[1], (const struct timespec *)a[3]);
 	word = (uint32_t *)a[0];
+	if (fuzz_probes && (a[1] == FUTEX_TRYLOCK_PI || a[1] == FUTEX_UNLOCK_PI) && !within(&fuzz_object, word))
+		return fuzz_refuses() ? -1 : __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	check_word(word);
 	switch (a[1]) {
-	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
+		if (acting.value & 4) /* a kernel that has none */
+			return fails(ENOSYS);
+		/* fall through */
+	case FUTEX_LOCK_PI:
 	case FUTEX_TRYLOCK_PI:
 	case FUTEX_UNLOCK_PI:
 		return inherit(word, a[1], (const struct timespec *)a[3]);
@@ -339,6 +385,7 @@ int64_t fuzz_enter(const struct fuzz_step *step)
 	began = now;
 	due = deadline_of(step->deadline);
 	inside = !fuzz_live;
+	fuzz_refuse(acting.peer % 16 == REFUSES ? 1 + (acting.peer >> 4) : 0, acting.value);
 	if (inside && acting.peer >> 4 == 0)
 		pass_moment();
 	return due;
@@ -355,7 +402,7 @@ static int is_answer(int64_t rc)
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
 		if (rc == -answers[i])
 			return 1;
-	return rc >= 0 || (rc == -EBADF && fuzz_closed);
+	return rc >= 0 || (rc == -EBADF && fuzz_closed) || (fuzz_was_refused && fuzz_is_refusal((int)-rc));
 }
 
 int64_t fuzz_left(const char *call, int64_t rc, int slices)
@@ -364,6 +411,7 @@ int64_t fuzz_left(const char *call, int64_t rc, int slices)
 	int64_t late = end - (due > began && due != IPK_NEVER ? due : began);
 
 	inside = 0;
+	fuzz_refuse(0, 0);
 	if (late > worst)
 		worst = late;
 	if (late > slices * (int64_t)IPK_SLICE_NS + (fuzz_live ? LIVE_SLACK_NS : SLACK_NS)) {
