@@ -1,5 +1,6 @@
 """The part of the build that pyproject.toml cannot say: the C core, and what to do where it cannot be built."""
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -8,7 +9,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+# The stable ABI has buffers from 3.11 on, and none for a free-threaded Python. The others get builds of their own.
+STABLE = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 class ExplainingBuild(build_ext):
@@ -17,7 +19,7 @@ class ExplainingBuild(build_ext):
     def run(self) -> None:
         if not sys.platform.startswith("linux"):
             raise SystemExit(f"ipckit works on Linux only: it wraps its kernel's primitives (this is {sys.platform}).")
-        compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+        compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
         if not (shutil.which(compiler) or shutil.which("cc") or shutil.which("gcc")):
             raise SystemExit(
                 f"ipckit needs a C compiler to build its core, and there is no {compiler!r}: "
@@ -33,14 +35,13 @@ class ExplainingBuild(build_ext):
 
 NATIVE = Path("native")
 
-# The stable ABI has no buffers before 3.11: the lane takes bytes only, and leaves the rest to cffi.
 lane = Extension(
     "ipckit._lane",
     sources=[str(path) for folder in ("lane", "src") for path in sorted((NATIVE / folder).glob("*.c"))],
     depends=[str(path) for path in [*NATIVE.glob("include/ipckit/*.h"), *NATIVE.glob("lane/*.h")]],
     include_dirs=[str(NATIVE / "include")],
-    define_macros=[("_GNU_SOURCE", None), *([] if FREE_THREADED else [("Py_LIMITED_API", "0x030A0000")])],
-    py_limited_api=not FREE_THREADED,
+    define_macros=[("_GNU_SOURCE", None), *([("Py_LIMITED_API", "0x030B0000")] if STABLE else [])],
+    py_limited_api=STABLE,
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
 )
 
@@ -48,6 +49,5 @@ setup(
     ext_modules=[lane],
     cmdclass={"build_ext": ExplainingBuild},
     cffi_modules=["native/build_ffi.py:blocking", "native/build_ffi.py:quick"],
-    # One wheel for every Python from 3.10 on; a free-threaded Python has no stable ABI, and gets its own build.
-    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE else {},
 )

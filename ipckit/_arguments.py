@@ -36,8 +36,13 @@ def spin_ns(seconds: float) -> int:
     """What `set_spin` takes, in nanoseconds.
 
     Raises:
+        TypeError: it is no number.
         ValueError: it is not from 0 to 1.
     """
-    if not 0 <= seconds <= 1:
+    try:
+        fits = 0 <= seconds <= 1
+    except TypeError:
+        raise TypeError(f"seconds must be a number, 0 to 1, not {seconds!r}") from None
+    if not fits:
         raise ValueError(f"seconds must be 0 to 1, not {seconds!r}")
     return int(seconds * 1e9)

@@ -89,6 +89,10 @@ class Handle:
         """What the repr says between the class and the closing bracket."""
         return ""
 
+    def _filename(self) -> str:
+        """The object, as an error's `filename` has it."""
+        return self._describe()
+
     def _release(self) -> None:
         """Give the resource back to the kernel; called exactly once, never while a wait is inside."""
 
@@ -190,6 +194,17 @@ class FdHandle(Handle):
         return cls(received_descriptor(travelling), *facts)
 
 
+class Quiet(Handle):
+    """A handle of which nobody knows: it is closed when it is collected, and nobody is warned."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self._closed = True
+            self._release_once()
+
+
 class NamedHandle(Handle):
     """A handle of an object that has a name in the system.
 
@@ -280,6 +295,9 @@ class NamedHandle(Handle):
 
     def _describe(self) -> str:
         return repr(self._name)
+
+    def _filename(self) -> str:
+        return self._name or self._describe()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         self._check_open()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from typing import AnyStr
+
+from ipckit.errors import syscall_error
 
 NAME_MAX = 255  # limits.h; tmpfs and the mqueue file system keep to it
 
@@ -50,6 +54,7 @@ def checked_path(path: object) -> str:
     Raises:
         TypeError: *path* is no str and no path object.
         ValueError: it is empty, or has a NUL.
+        NotFoundError: it is relative, and the current directory is no more (ENOENT).
     """
     if isinstance(path, bytes) or not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a str or a path object, not {type(path).__name__}")
@@ -58,7 +63,20 @@ def checked_path(path: object) -> str:
         raise ValueError("path must not be empty")
     if "\0" in name:
         raise ValueError(f"path must have no NUL character: {name!r}")
-    return os.path.abspath(name)
+    return absolute(name)
+
+
+def absolute(path: AnyStr) -> AnyStr:
+    """Return *path* as an absolute one.
+
+    Raises:
+        NotFoundError: it is relative, and the current directory is no more (ENOENT).
+    """
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        remedy = "the current directory was removed"
+        raise syscall_error(errno.ENOENT, "getcwd", os.fsdecode(path), remedy=remedy) from None
 
 
 def check_mode(mode: object) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
 from ipckit._life import held, open_held, unlink_held
 from ipckit._names import posix_name
-from ipckit._native import ffi
+from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._shmfile import DIRECTORY
 from ipckit.errors import LayoutError, check
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PREFIX = "ipckit."
+_CLASSES = {
+    lib.IPK_KIND_SPSC: "SpscRing",
+    lib.IPK_KIND_SYNC: "a class of ipckit.sync",
+    lib.IPK_KIND_MPMC: "MpmcRing",
+    lib.IPK_KIND_BROADCAST: "BroadcastRing",
+    lib.IPK_KIND_LATEST: "Latest",
+}
 
 
 class SegmentHandle(NamedHandle):
@@ -30,6 +37,17 @@ class SegmentHandle(NamedHandle):
 
     _WHAT: ClassVar[str]
     """What people call the object in the segment."""
+    _MADE_OF: ClassVar[type] = ffi.CData
+    """What the constructor takes first: users have none of it, and call `create` or `open`."""
+
+    def __new__(cls, *found: object, **_options: object) -> Self:
+        """Refuse to be called by users, who would get an error of the inside."""
+        if not (found and isinstance(found[0], cls._MADE_OF)):
+            raise TypeError(
+                f"{cls.__name__} is not made by calling it: {cls.__name__}.create() makes one, and "
+                f"{cls.__name__}.open() finds one that exists"
+            )
+        return super().__new__(cls)
 
     @classmethod
     def _attach(cls, fd: int, name: str) -> Self:
@@ -111,7 +129,10 @@ def no_segment(subject: object, info: Any) -> LayoutError:
 
 def wrong_segment(subject: object, info: Any, what: str, kind: int) -> LayoutError:
     """The error for a segment of another kind, version or size."""
-    return LayoutError(
+    text = (
         f"{subject!r} is not a {what} of this version: magic {info.magic:#x}, kind {info.kind}, size {info.size}, "
         f"where kind {kind} was expected"
     )
+    if info.kind != kind and info.kind in _CLASSES:
+        text = f"{text}; it was made by {_CLASSES[info.kind]}"
+    return LayoutError(text)

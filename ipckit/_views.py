@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import ctypes
     from collections.abc import Sequence
 
+    from numpy import dtype
     from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T", bound="ctypes.Structure | ctypes.Union | ctypes.Array[Any] | ctypes._SimpleCData[Any]")
@@ -59,7 +60,8 @@ class Views:
 
         Raises:
             ValueError: the memory ends before.
-            TypeError: it is read-only, which ctypes has no notion of: ``cls.from_buffer_copy(handle.buf)`` copies it.
+            TypeError: *cls* is none of ctypes, or the memory is read-only, which ctypes has no notion of:
+                ``cls.from_buffer_copy(handle.buf)`` copies it.
         """
         buf = self.buf
         room = _room(buf, offset)
@@ -70,13 +72,16 @@ class Views:
             return ctype.from_buffer(buf, offset)  # type: ignore[no-any-return]
         except ValueError as error:
             raise ValueError(f"cls must fit in the {room} bytes from offset {offset} on: {error}") from None
+        except AttributeError:
+            raise TypeError(f"cls must be a ctypes structure, union, array or number, not {cls!r}") from None
 
     def array(self, dtype: DTypeLike, shape: int | Sequence[int] | None = None, *, offset: int = 0) -> NDArray[Any]:
         """Return the memory as a numpy array, in C order; read-only where the memory is.
 
         Args:
             dtype: numpy's word for the type of the elements.
-            shape: None for one dimension of as many elements as there are.
+            shape: None for one dimension of as many elements as there are. An element that is itself an array, as with
+                the dtype ``"(3,)f8"``, adds its own dimensions.
             offset: bytes from the start.
 
         Raises:
@@ -87,25 +92,33 @@ class Views:
         try:
             import numpy as np
         except ImportError:
-            raise ImportError("array() needs the package numpy: pip install ipckit[numpy]", name="numpy") from None
-        room = _room(buf, offset)
+            raise ImportError("array() needs the package numpy: pip install 'ipckit[numpy]'", name="numpy") from None
+        if shape is None:
+            try:
+                return np.frombuffer(buf, dtype, -1, offset)
+            except (TypeError, ValueError):
+                pass  # below it is known why, and whether it can be done otherwise
         kind = np.dtype(dtype)
         if kind.hasobject or not kind.itemsize:
             raise ValueError(f"dtype must be of plain numbers or bytes of a fixed size, not {kind}")
-        if shape is None and room >= kind.itemsize and kind.subdtype is None:
-            return np.frombuffer(buf, kind, room // kind.itemsize, offset)  # as below, in a third of the time
-        if shape is None:
-            shape = room // kind.itemsize
-        wanted = (operator.index(shape),) if hasattr(shape, "__index__") else tuple(shape)
-        size = kind.itemsize
-        for length in wanted:
-            if length < 0:
-                raise ValueError(f"shape must have no negative length: {wanted}")
-            size *= length
-        if size > room:
-            raise ValueError(f"shape must fit in {room} bytes, from offset {offset} on; {wanted} of {kind} is {size}")
+        wanted, size = _extent(kind, shape, _room(buf, offset), offset)
         # Not ndarray(buffer=...): that keeps the mapping object, and not the mapping, alive.
-        return np.asarray(buf[offset : offset + size]).view(kind).reshape(wanted)
+        return np.asarray(buf[offset : offset + size]).view(kind.base).reshape((*wanted, *kind.shape))
+
+
+def _extent(kind: dtype[Any], shape: int | Sequence[int] | None, room: int, offset: int) -> tuple[tuple[int, ...], int]:
+    """The lengths of an array, and its bytes."""
+    if shape is None:
+        shape = room // kind.itemsize
+    wanted = (operator.index(shape),) if hasattr(shape, "__index__") else tuple(shape)
+    size = kind.itemsize
+    for length in wanted:
+        if length < 0:
+            raise ValueError(f"shape must have no negative length: {wanted}")
+        size *= length
+    if size > room:
+        raise ValueError(f"shape must fit in {room} bytes, from offset {offset} on; {wanted} of {kind} is {size}")
+    return wanted, size
 
 
 def _room(buf: memoryview, offset: int) -> int:

@@ -337,6 +337,9 @@ _CLASSES: dict[int, type[SyscallError]] = {
     errno.EOPNOTSUPP: UnsupportedError,
 }
 
+_SHM_IS_FULL = "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)"
+_IS_THERE = "open the one that is there, or unlink it if a dead process left it"
+
 _REMEDIES: dict[tuple[str, int], str] = {
     ("pipe2", errno.ENFILE): "raise sysctl fs.file-max, or fs.pipe-user-pages-hard where that is set",
     ("splice", errno.EINVAL): "between a pipe and another pipe, a stream socket, or a file without O_APPEND",
@@ -365,21 +368,24 @@ _REMEDIES: dict[tuple[str, int], str] = {
     "the same as ours and the process dumpable, or CAP_SYS_PTRACE; where sysctl kernel.yama.ptrace_scope is 1, a "
     "descendant of ours",
     ("timerfd_create", errno.EPERM): "a clock that wakes the machine takes CAP_WAKE_ALARM",
-    ("ipk_spsc_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
-    ("ipk_spsc_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
-    ("ipk_spsc_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
-    ("ipk_mpmc_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
-    ("ipk_mpmc_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
-    ("ipk_mpmc_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
-    ("ipk_broadcast_create", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
-    ("ipk_broadcast_create", errno.ENOSYS): "rings need MADV_WIPEONFORK: Linux 4.14 or later",
-    ("ipk_broadcast_create", errno.EOPNOTSUPP): "/dev/shm must be a tmpfs with O_TMPFILE; an anonymous ring needs none",
-    ("posix_fallocate", errno.ENOSPC): "/dev/shm is full; enlarge it (mount -o remount,size=, docker --shm-size)",
+    ("posix_fallocate", errno.ENOSPC): _SHM_IS_FULL,
+    ("ipk_home_publish", errno.EEXIST): _IS_THERE,
+    ("linkat", errno.EEXIST): _IS_THERE,
+    ("mq_open", errno.EEXIST): _IS_THERE,
+    ("mkfifo", errno.EEXIST): _IS_THERE,
 }
+
+for _call in ("ipk_spsc_create", "ipk_mpmc_create", "ipk_broadcast_create", "ipk_latest_create", "ipk_home_create"):
+    _REMEDIES[_call, errno.EEXIST] = _IS_THERE
+    _REMEDIES[_call, errno.ENOSPC] = _SHM_IS_FULL
+    _REMEDIES[_call, errno.ENOSYS] = "rings and locks need MADV_WIPEONFORK: Linux 4.14 or later"
+    _REMEDIES[_call, errno.EOPNOTSUPP] = "/dev/shm must be a tmpfs with O_TMPFILE; an object without a name needs none"
 
 _ANY_CALL: dict[int, str] = {
     errno.EMFILE: "raise RLIMIT_NOFILE (ulimit -n), or close descriptors",
     errno.ENFILE: "raise sysctl fs.file-max",
+    errno.EFBIG: "raise RLIMIT_FSIZE (ulimit -f)",
+    errno.ENOMEM: "no memory, or no address space (RLIMIT_AS, ulimit -v), or too many mappings (vm.max_map_count)",
     # strerror(3) says "Connection timed out", which is wrong for everything but a connection.
     errno.ETIMEDOUT: "",
 }

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
+import signal
 import sys
 import sysconfig
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ipckit.testing import LeakSnapshot, Spawn, Watchdog
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-SECONDS = 60
+SECONDS = examples(60)
+ENDING = 15.0  # seconds for threads and processes that are ending, on a machine that is busy with others
 
 # A run is more than a thousand interpreters. Each would compile the same modules again where the environment forbids
 # to keep what was compiled.
@@ -27,8 +32,10 @@ sys.dont_write_bytecode = False
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["CI"] = "false"
 
+_finished = itertools.count(1)
 _watchdog = pytest.StashKey[Watchdog]()
 _before = pytest.StashKey[LeakSnapshot]()
+_last = pytest.StashKey[LeakSnapshot | None]()
 _failed = pytest.StashKey[bool]()
 
 
@@ -42,18 +49,43 @@ def spawn() -> Iterator[Spawn]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compare descriptors, mappings, threads, children and IPC objects before and after the test."""
-    before = LeakSnapshot.take()
+    # What was there after the last test is there before this one, unless a fixture of a wider scope came or went.
+    before = request.config.stash.get(_last, None) or LeakSnapshot.take()
+    request.config.stash[_last] = None
     yield
     if request.node.stash.get(_failed, False):
         return  # the traceback of the failure keeps all that its frames held
-    if lines := before.leaked():
+    after = LeakSnapshot.take()
+    if not before.difference(after):
+        request.config.stash[_last] = after
+    elif lines := before.leaked(ENDING):
         pytest.fail("the test left behind:\n" + "\n".join(lines), pytrace=False)
+
+
+class WiderScopes:
+    """Forgets what was there after the last test, where a fixture of a wider scope adds to it, or takes away.
+
+    A plugin, because pytest does not ask a conftest.py below its root about fixtures of the session.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._stash = config.stash
+
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
+        if fixturedef.scope != "function":
+            self._stash[_last] = None
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[object]) -> None:
+        self.pytest_fixture_setup(fixturedef)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the watchdog here, where standard error is not yet captured."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a job in the background of a shell, and inherited
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         os.environ["PYTHON_GIL"] = "0"  # children: posix_ipc and sysv_ipc would turn it on, with a warning
+    config.pluginmanager.register(WiderScopes(config))
     config.addinivalue_line("markers", f"watchdog(seconds): the test may take so long, instead of {SECONDS} s")
     if not config.getoption("usepdb"):
         config.stash[_watchdog] = watchdog = Watchdog(SECONDS)
@@ -80,6 +112,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         watchdog.rest()
 
 
+def pytest_runtest_logfinish() -> None:
+    """The same, now and then, for what pytest keeps of each test."""
+    if next(_finished) % 200 == 0:
+        _collect_and_freeze()
+
+
+def _collect_and_freeze() -> None:
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note failures for the leak check."""
@@ -90,12 +133,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_collection_finish() -> None:
     """Take what is there for good, all modules and tests, from what each garbage collection goes through."""
-    gc.collect()
-    gc.freeze()
+    _collect_and_freeze()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember what was there before all tests."""
+    with suppress(ImportError):
+        import numpy as np  # noqa: F401 - its import starts threads that stay
     session.stash[_before] = LeakSnapshot.take()
 
 
@@ -103,6 +147,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if anything is left at its end, by fixtures of a wider scope too."""
     if session.testsfailed:
         return
-    if lines := session.stash[_before].leaked():
+    if lines := session.stash[_before].leaked(ENDING):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nthe test run left behind:", *lines, sep="\n")

@@ -10,7 +10,7 @@ import os
 import weakref
 from typing import Any, NamedTuple
 
-from ipckit._handle import Handle
+from ipckit._handle import Quiet
 from ipckit.mapping import PAGE_SIZE, Mapping
 
 _FIRST = 16 * PAGE_SIZE  # bytes; each further one twice as much
@@ -18,17 +18,6 @@ _DOUBLINGS = 4
 
 _arenas: list[weakref.ref[Arena]] = []
 _sharings = 0  # how often other processes may have come to know what there is
-
-
-class Quiet(Handle):
-    """A handle of which nobody knows: it is closed when it is collected, and nobody is warned."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            self._closed = True
-            self._release_once()
 
 
 class Arena(Quiet, Mapping):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ipckit._handle import Quiet
 from ipckit._native import lib
 from ipckit._native_quick import lib as quick
-from ipckit.compat._arena import Quiet, Room, room_for
+from ipckit.compat._arena import Room, room_for
 from ipckit.sync import Barrier, Condition, Event, Mutex, Semaphore
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class PlacedMutex(Placed, Mutex):
         """Make one that nobody owns."""
         options = lib.IPK_MUTEX_RECURSIVE if recursive else lib.IPK_MUTEX_ANYONE
         return _placed(cls.SIZE, lambda room: cls(cls._make(None, *room[:2], 0o600, False, options=options), "recover"))
+
+    def __repr__(self) -> str:
+        return f"<lock of ipckit.compat at {self._offset}>"  # for OwnerDiedWarning
 
 
 class PlacedSemaphore(Placed, Semaphore):

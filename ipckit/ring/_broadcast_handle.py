@@ -77,7 +77,7 @@ class BroadcastHandle(RingHandle):
         self._capacity: int = stat.capacity
         self._policy: int = stat.policy
         self._lost = 0
-        self._claims = Claims(ring, quick.ipk_broadcast_data(ring), 2 * self._capacity)
+        self._claims = Claims(ring, quick.ipk_broadcast_data(ring), 2 * self._capacity, self._lane)
         self._long: LongMessages | None = None
         if stat.oversize:
             in_files = stat.oversize == lib.IPK_BROADCAST_FILES

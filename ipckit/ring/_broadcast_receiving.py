@@ -22,7 +22,7 @@ from ipckit.errors import (
 from ipckit.ring._broadcast_lane import WAIT
 from ipckit.ring._broadcast_oversize import LONG
 from ipckit.ring._broadcast_sending import BroadcastSending
-from ipckit.ring._errors import buffer_too_small, receiving_failure
+from ipckit.ring._errors import buffer_too_small, not_writable, receiving_failure
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 
@@ -142,8 +142,8 @@ class BroadcastReceiving(BroadcastSending):
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         try:
             into = ffi.from_buffer(buffer, require_writable=True)
-        except BufferError:
-            raise ValueError("buffer must be writable and C-contiguous") from None
+        except (BufferError, TypeError):
+            raise not_writable(buffer) from None
         with into:
             core = lib if len(into) > RELEASE_GIL_ABOVE else quick
             while (length := core.ipk_broadcast_try_receive(self._ring, into, len(into))) < 0:

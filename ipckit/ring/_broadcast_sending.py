@@ -11,7 +11,7 @@ from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import BusyError, ClosedError, IPCError, StalledError, SyscallError, syscall_error
 from ipckit.ring._broadcast_handle import BroadcastHandle
-from ipckit.ring._errors import sending_failure, too_large
+from ipckit.ring._errors import not_data, sending_failure, too_large
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 
@@ -134,8 +134,8 @@ class BroadcastSending(BroadcastHandle):
     def _try_send_buffer(self, data: Buffer) -> int:
         try:
             buffer = ffi.from_buffer(data)
-        except BufferError:
-            raise ValueError("data must be C-contiguous; copy it first, as with bytes(data)") from None
+        except (BufferError, TypeError):
+            raise not_data(data) from None
         core = lib if len(buffer) > RELEASE_GIL_ABOVE else quick
         rc: int = core.ipk_broadcast_try_send(self._ring, buffer, len(buffer))
         return rc

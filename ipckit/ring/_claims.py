@@ -14,24 +14,29 @@ calls `Claims.end` first. Nothing else is asked of a ring.
 
 Where a lane has the calls for messages in place, `Claims.reserve` and `Claims.lend` do all that. They make the record
 of the claim before the claim, ``[*NEW, abort]``, and have the lane append the offset as soon as there is one: so no
-exception can come between the two.
+exception can come between the two. A lane in C makes the whole object, in `Claims.compiled`.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
+from functools import partial
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
+from ipckit._compiled import address_of
 from ipckit._native import ffi
-from ipckit.ring._inplace import ENDED, GIVE_UP, HELD, NEW, OUTCOME, VIEW, Loan, Reservation
+from ipckit.ring._inplace import ENDED, GIVE_UP, HELD, NEW, OUTCOME, VIEW, Loan, Reservation, views_are_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ipckit.ring._inplace import Record
     from ipckit.ring._inplace_lane import Receiving, Sending
+
+_CLOSED = "gone: its ring was closed"
+_FORKED = "the parent's: this process was forked since"
 
 _all: weakref.WeakSet[Claims] = weakref.WeakSet()
 
@@ -43,10 +48,14 @@ class Claims:
     them to nobody else. Safe to share between threads.
     """
 
-    __slots__ = ("__weakref__", "_base", "_orphans", "_size", "_spare", "open")
+    __slots__ = ("__weakref__", "_base", "_orphans", "_size", "_spare", "compiled", "open")
 
-    def __init__(self, ring: object, data: Any, size: int) -> None:
-        """Lend parts of the *size* bytes at *data*, a cffi pointer; they are mapped as long as *ring* is referenced."""
+    def __init__(self, ring: object, data: Any, size: int, lane: object = None) -> None:
+        """Lend parts of the *size* bytes at *data*, a cffi pointer; they are mapped as long as *ring* is referenced.
+
+        Those of a *lane* in C are entered in `compiled`, where this Python has that.
+        """
+        self.compiled: Any = _open_claims(address_of(data)) if type(lane).__module__ == "ipckit._lane" else None
         self._base: Any = ffi.gc(ffi.cast("char *", data), _Keeper(ring))
         self._size = size
         # A claim has an exporter of the memory for itself, so that only its own views are counted.
@@ -102,6 +111,9 @@ class Claims:
 
     def reserve(self, lane: Sending, n: int, deadline_ns: int) -> Reservation | int:
         """Reserve room for *n* bytes by a lane, waiting for it; or what the lane says, which is not 0."""
+        compiled = self.compiled
+        if compiled is not None:
+            return lane.reserve(n, deadline_ns, compiled)  # it makes the object
         record = [*NEW, lane.abort]
         try:
             rc = lane.reserve(n, deadline_ns, record)
@@ -112,6 +124,9 @@ class Claims:
 
     def lend(self, lane: Receiving, deadline_ns: int) -> Loan | int:
         """Lend the next message by a lane, waiting for one; or what the lane says, which is less than 0."""
+        compiled = self.compiled
+        if compiled is not None:
+            return lane.lend(deadline_ns, compiled)
         record = [*NEW, lane.put_back]
         try:
             length = lane.lend(deadline_ns, record)
@@ -127,9 +142,10 @@ class Claims:
             BufferError: views of one are alive. That one, and those not yet looked at, stay as they are.
         """
         for record in list(self.open.values()):
-            self.undo(record, f"{action} the ring", "gone: its ring was closed")
+            self.undo(record, f"{action} the ring", _CLOSED)
+        viewed = self.compiled is not None and self.compiled.end(action, "ring", _CLOSED)
         self._orphans = [orphan for orphan in self._orphans if orphan.alive]
-        if self._orphans:
+        if self._orphans or viewed:
             raise BufferError(f"cannot {action} the ring while views of a message are alive; release them first")
 
     def undo(self, record: Record, action: str, outcome: str) -> None:
@@ -186,7 +202,7 @@ class Claims:
         except BufferError:
             viewed = True
         if viewed:
-            raise BufferError(f"cannot {action} while views of its buf are alive; release its slices and arrays first")
+            raise views_are_alive(action)
         record[HELD] = None
         if key >= 0:
             self._spare.append(held)
@@ -195,8 +211,10 @@ class Claims:
         """In the child: no claim is this process's."""
         for record in self.open.values():
             del record[ENDED:]
-            record[OUTCOME] = "the parent's: this process was forked since"
+            record[OUTCOME] = _FORKED
         self.open.clear()
+        if self.compiled is not None:
+            self.compiled.forked(_FORKED)
         for orphan in self._orphans:
             orphan.detach()
         self._orphans.clear()
@@ -212,6 +230,18 @@ class _Keeper:
 
     def __call__(self, pointer: object) -> None:
         """There is nothing to destroy."""
+
+
+def _no_claims_in_c(_address: int) -> None:
+    """What a lane has without the extension, or without a GIL."""
+
+
+try:
+    from ipckit._lane import OpenClaims, Window, claim_type
+except ImportError:
+    _open_claims: Callable[[int], Any] = _no_claims_in_c
+else:
+    _open_claims = partial(OpenClaims, Window, claim_type(Reservation), claim_type(Loan))
 
 
 def undo_record(record: Record) -> None:

@@ -50,6 +50,26 @@ def buffer_too_small(length: int, size: int, name: str) -> MessageTooLargeError:
     return _refused("receive_into", name or _ANONYMOUS, remedy)
 
 
+def not_data(data: object) -> TypeError | ValueError:
+    """The exception for a message that has no bytes to send."""
+    if isinstance(data, str):
+        return TypeError("data must be bytes or another buffer, not str; encode it first, as with data.encode()")
+    try:
+        memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        return TypeError(f"data must be bytes or another buffer, not {type(data).__name__}")
+    return ValueError("data must be C-contiguous; copy it first, as with bytes(data)")
+
+
+def not_writable(buffer: object) -> TypeError | ValueError:
+    """The exception for a buffer into which nothing can be received."""
+    try:
+        memoryview(buffer)  # type: ignore[arg-type]
+    except TypeError:
+        return TypeError(f"buffer must be a writable buffer such as a bytearray, not {type(buffer).__name__}")
+    return ValueError("buffer must be writable and C-contiguous")
+
+
 def _refused(verb: str, name: str, remedy: str) -> MessageTooLargeError:
     error = syscall_error(errno.EMSGSIZE, verb, name, remedy=remedy)
     assert isinstance(error, MessageTooLargeError)
@@ -62,7 +82,11 @@ def _failure(rc: int, verb: str, name: str, who: str) -> IPCError:
     if rc == -errno.EOWNERDEAD:
         return PeerDiedError(f"{who} of {name!r} died without closing it")
     if rc == -errno.EBUSY:
-        return BusyError(errno.EBUSY, "another process or thread has this end of the ring", name)
+        return BusyError(
+            errno.EBUSY,
+            "another process or thread, or a reservation or loan that is open, has this end of the ring",
+            name,
+        )
     remedies = {
         -errno.EBADF: "somebody closed the ring's descriptors behind its back",
         -errno.ENOENT: "a ring needs /proc to tell the living from the dead; mount it",

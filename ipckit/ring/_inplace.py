@@ -26,7 +26,10 @@ NEW = ("", None, None)  # and then what undoes the claim
 
 
 class _Claim(Views):
-    """Bytes of a ring that are this object's until one of two calls ends that. Made by `Claims` alone."""
+    """Bytes of a ring that are this object's until one of two calls ends that. Made by `Claims` alone.
+
+    native/lane/claim.c has a type on top that does all this without a record; the methods that it calls say so.
+    """
 
     __slots__ = ("__weakref__", "_claims", "_finish", "_length", "_record")
 
@@ -64,14 +67,25 @@ class _Claim(Views):
                 raise self._ended()
         return view
 
-    def _undo(self, action: str) -> None:
-        record = self._record
-        if len(record) == ENDED:
-            raise self._ended()
-        self._claims.undo(record, f"{action} the {self._WHAT}", self._UNDONE)
+    _array = Views.array  # called by the type in C for what it does not make itself
+
+    @property
+    def _outcome(self) -> str | None:
+        """How it ended; None while it is open, and ``""`` while a thread is ending it."""
+        return None if len(self._record) > ENDED else self._record[OUTCOME]
 
     def _ended(self) -> ClosedError:
-        return ClosedError(f"the {self._WHAT} is {self._record[OUTCOME] or 'being ended by another thread'}")
+        """Why nothing can be done with it; called by the type in C, too."""
+        return ClosedError(f"the {self._WHAT} is {self._outcome or 'being ended by another thread'}")
+
+    @staticmethod
+    def _viewed(action: str, what: str) -> BufferError:
+        """Why it can't be ended; called by the type in C, too."""
+        return views_are_alive(f"{action} the {what}")
+
+    def _warn(self) -> None:
+        """Say that it was collected; called by the type in C, too."""
+        warnings.warn(f"{self!r} was not ended; it is {self._UNDONE}", ResourceWarning, source=self, stacklevel=2)
 
     def __enter__(self) -> Self:
         if len(self._record) == ENDED:
@@ -85,12 +99,12 @@ class _Claim(Views):
         except AttributeError:  # an exception came while it was made
             return
         try:
-            warnings.warn(f"{self!r} was not ended; it is {self._UNDONE}", ResourceWarning, source=self, stacklevel=2)
+            self._warn()
         finally:  # the warning may be an exception
             self._claims.abandon(self._record, self._UNDONE)
 
     def __repr__(self) -> str:
-        state = "" if len(self._record) > ENDED else f" {self._record[OUTCOME]}"
+        state = "" if self._outcome is None else f" {self._outcome}"
         return f"<{type(self).__name__} of {self._length} bytes{state}>"
 
 
@@ -126,10 +140,7 @@ class Reservation(_Claim):
             BufferError: views of `buf` are alive; the reservation is as before, but `buf` is a new view.
             ClosedError: it was committed or aborted, or its ring closed.
         """
-        if length is None:
-            length = self._length
-        else:
-            check_int(length, "length", 0, self._length, "bytes")
+        length = self._length if length is None else self._checked_length(length)
         record = self._record
         claims = self._claims
         try:
@@ -145,7 +156,7 @@ class Reservation(_Claim):
             record.append(key)
             raise
         if self._finish(length):
-            raise ClosedError("the reservation is gone: others took this process for dead, or it was forked since")
+            raise self._gone()
 
     def abort(self) -> None:
         """Give the room back: there never was a message.
@@ -153,7 +164,20 @@ class Reservation(_Claim):
         Raises:
             BufferError, ClosedError: as `commit`.
         """
-        self._undo("abort")
+        record = self._record
+        if len(record) == ENDED:
+            raise self._ended()
+        self._claims.undo(record, f"abort the {self._WHAT}", self._UNDONE)
+
+    def _checked_length(self, length: int) -> int:
+        """What `commit` was given; called by the type in C, too."""
+        check_int(length, "length", 0, self._length, "bytes")
+        return length
+
+    @staticmethod
+    def _gone() -> ClosedError:
+        """Why there was nothing to commit; called by the type in C, too."""
+        return ClosedError("the reservation is gone: others took this process for dead, or it was forked since")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -213,6 +237,11 @@ class Loan(_Claim):
             self._claims.abandon(self._record, self._UNDONE)
         elif len(self._record) > ENDED or self._record[OUTCOME] not in _ENDED_BY_OWNER:
             self.release()
+
+
+def views_are_alive(action: str) -> BufferError:
+    """Why *action* can't be done."""
+    return BufferError(f"cannot {action} while views of its buf are alive; release its slices and arrays first")
 
 
 _ENDED_BY_OWNER = {how for kind in (Reservation, Loan) for how in (kind._DONE, kind._UNDONE)}

@@ -107,7 +107,7 @@ class MpmcHandle(RingHandle):
         self._lane = lane_of(ring)
         self._new_claim = claims_of(ring, self._lane)
         self._capacity: int = chosen.capacity
-        self._claims = Claims(ring, quick.ipk_mpmc_data(ring), 2 * self._capacity)
+        self._claims = Claims(ring, quick.ipk_mpmc_data(ring), 2 * self._capacity, self._lane)
         self._long = None
         if chosen.oversize == lib.IPK_MPMC_FILES:
             self._long = LongMessages(ring, SpillFiles.beside(quick.ipk_mpmc_fd(ring), name))

@@ -10,7 +10,7 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import EndOfStreamError, TimeoutExpired
-from ipckit.ring._errors import buffer_too_small
+from ipckit.ring._errors import buffer_too_small, not_writable
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._mpmc_handle import MpmcHandle
@@ -105,8 +105,8 @@ class MpmcReceiving(MpmcHandle):
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         try:
             into = ffi.from_buffer(buffer, require_writable=True)
-        except BufferError:
-            raise ValueError("buffer must be writable and C-contiguous") from None
+        except (BufferError, TypeError):
+            raise not_writable(buffer) from None
         with into:
             while (length := self._try_receive_into(into)) < 0:
                 if length == -errno.EMSGSIZE:

@@ -10,6 +10,7 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import IPCError, SyscallError
+from ipckit.ring._errors import not_data
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._mpmc_handle import MpmcHandle
@@ -113,7 +114,11 @@ class MpmcSending(MpmcHandle):
                 if rc in AGAIN:
                     continue
             if rc == _TOO_LONG and self._long is not None:
-                rc = self._long.send(memoryview(batch[sent]), deadline_ns)
+                try:
+                    rc = self._long.send(memoryview(batch[sent]), deadline_ns)
+                except SyscallError as error:
+                    error.completed = sent
+                    raise
             if rc in (0, _DROPPED):
                 sent += 1
                 continue
@@ -154,8 +159,8 @@ class MpmcSending(MpmcHandle):
     def _try_send_buffer(self, data: Buffer) -> int:
         try:
             buffer = ffi.from_buffer(data)
-        except BufferError:
-            raise ValueError("data must be C-contiguous; copy it first, as with bytes(data)") from None
+        except (BufferError, TypeError):
+            raise not_data(data) from None
         core = lib if len(buffer) > RELEASE_GIL_ABOVE else quick
         rc: int = core.ipk_mpmc_try_send(self._ring, buffer, len(buffer), 0)
         return rc

@@ -46,7 +46,7 @@ class SpscHandle(RingHandle):
         self._lane: InPlaceLane = lane_of(ring)
         self._capacity: int = stat.capacity
         self._drops = bool(stat.options & lib.IPK_SPSC_DROPS)
-        self._claims = Claims(ring, quick.ipk_spsc_data(ring), 2 * self._capacity)
+        self._claims = Claims(ring, quick.ipk_spsc_data(ring), 2 * self._capacity, self._lane)
         self._files = files
         self._outgoing: Outgoing | None = None
         self._incoming: Incoming | None = None

@@ -10,9 +10,7 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import EndOfStreamError, TimeoutExpired
-from ipckit.ring._claims import undo_record
-from ipckit.ring._errors import buffer_too_small
-from ipckit.ring._inplace import NEW
+from ipckit.ring._errors import buffer_too_small, not_writable
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._spsc_handle import SpscHandle
@@ -87,8 +85,8 @@ class SpscReceiving(SpscHandle):
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
         try:
             into = ffi.from_buffer(buffer, require_writable=True)
-        except BufferError:
-            raise ValueError("buffer must be writable and C-contiguous") from None
+        except (BufferError, TypeError):
+            raise not_writable(buffer) from None
         with into:
             size = len(into)
             if self._has_beginning():
@@ -145,17 +143,11 @@ class SpscReceiving(SpscHandle):
             TimeoutExpired, EndOfStreamError, PeerDiedError, BusyError, LayoutError: as `receive`.
         """
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        lane = self._lane
-        claim = [*NEW, lane.put_back]
-        try:
-            length = lane.lend(deadline_ns, claim)
-            if length >= 0:
-                return self._claims.lent(claim, length, lane.release)
-        except BaseException:
-            undo_record(claim)
-            raise
-        if length != -errno.EOVERFLOW:
-            raise self._ended(length)
+        lent = self._claims.lend(self._lane, deadline_ns)
+        if not isinstance(lent, int):
+            return lent
+        if lent != -errno.EOVERFLOW:
+            raise self._ended(lent)
         message = self._take(deadline_ns)
         incoming = self._incoming
         assert incoming is not None

@@ -10,8 +10,7 @@ from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._wait import NEVER_NS, PASSED, Deadline
 from ipckit.errors import SyscallError
-from ipckit.ring._claims import undo_record
-from ipckit.ring._inplace import NEW
+from ipckit.ring._errors import not_data
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._spsc_handle import SpscHandle
@@ -123,18 +122,12 @@ class SpscSending(SpscHandle):
         if type(n) is not int or not 0 <= n <= NEVER_NS:
             check_int(n, "n", 0, NEVER_NS, "bytes")
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        lane = self._lane
-        claim = [*NEW, lane.abort]
-        try:
-            rc = lane.reserve(n, deadline_ns, claim)
-            if not rc:
-                return self._claims.reserved(claim, n, lane.commit)
-        except BaseException:
-            undo_record(claim)
-            raise
-        if rc in _GONE and self._drops:
+        made = self._claims.reserve(self._lane, n, deadline_ns)
+        if not isinstance(made, int):
+            return made
+        if made in _GONE and self._drops:
             return self._claims.reservation(0, n, self._drop, _nothing, memory=bytearray(n))
-        raise self._sending_failure(rc, n)
+        raise self._sending_failure(made, n)
 
     def _send_buffer(self, data: Buffer, deadline_ns: int) -> None:
         while rc := self._try_send_buffer(data):
@@ -148,8 +141,8 @@ class SpscSending(SpscHandle):
     def _try_send_buffer(self, data: Buffer) -> int:
         try:
             buffer = ffi.from_buffer(data)
-        except BufferError:
-            raise ValueError("data must be C-contiguous; copy it first, as with bytes(data)") from None
+        except (BufferError, TypeError):
+            raise not_data(data) from None
         core = lib if len(buffer) > RELEASE_GIL_ABOVE else quick
         rc: int = core.ipk_spsc_try_send(self._ring, buffer, len(buffer))
         return rc

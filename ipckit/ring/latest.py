@@ -20,7 +20,7 @@ from ipckit.errors import (
     syscall_error,
 )
 from ipckit.ring._claims import Claims
-from ipckit.ring._errors import buffer_too_small, receiving_failure, sending_failure
+from ipckit.ring._errors import buffer_too_small, not_data, not_writable, receiving_failure, sending_failure
 from ipckit.ring._handle import NO_CLAIMS, Core, RingHandle
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
@@ -109,7 +109,7 @@ class Latest(RingHandle):
         stat = ffi.new("struct ipk_latest_stat *")
         check(quick.ipk_latest_stat(latest, stat), "ipk_latest_stat", name)
         self._lane = lane_of(latest)
-        self._claims = Claims(latest, quick.ipk_latest_buffers(latest), stat.capacity)
+        self._claims = Claims(latest, quick.ipk_latest_buffers(latest), stat.capacity, self._lane)
         self._max_size: int = stat.max_size
 
     @classmethod
@@ -286,7 +286,10 @@ class Latest(RingHandle):
             TimeoutExpired, EndOfStreamError, PeerDiedError, LayoutError: as `receive`.
         """
         deadline_ns = NEVER_NS if timeout is None else Deadline.after(timeout).at_ns
-        room = memoryview(buffer)
+        try:
+            room = memoryview(buffer)
+        except TypeError:
+            raise not_writable(buffer) from None
         if room.readonly:
             raise TypeError("buffer must be writable")
         _buffer_of(buffer)
@@ -349,5 +352,5 @@ class Latest(RingHandle):
 def _buffer_of(data: Buffer) -> Any:
     try:
         return ffi.from_buffer(data)
-    except BufferError:
-        raise ValueError("data must be C-contiguous; copy it first, as with bytes(data)") from None
+    except (BufferError, TypeError):
+        raise not_data(data) from None

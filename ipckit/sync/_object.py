@@ -65,6 +65,7 @@ class ObjectHandle(SegmentHandle):
 
     __slots__ = ("_home", "_offset", "_view", "_within")
 
+    _MADE_OF = Place
     _KIND: ClassVar[int]
     _OPTIONS: ClassVar[frozenset[str]] = frozenset()
     """The arguments of `create` that are the handle's and not the object's: `open` has them too."""

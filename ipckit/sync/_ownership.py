@@ -134,7 +134,7 @@ class OwnedHandle(SyncHandle):
         """
         if self._policy == "raise":
             remedy = f"the {self._WHAT} is yours: {give_back}"
-            raise syscall_error(errno.EOWNERDEAD, call, self._describe(), remedy=remedy)
+            raise syscall_error(errno.EOWNERDEAD, call, self._filename(), remedy=remedy)
         if self._policy == "recover":
             recover(self._view)
             text = f"the owner of {self!r} died with it; what it protects may be half-changed"
@@ -146,8 +146,8 @@ class OwnedHandle(SyncHandle):
         if rc == -errno.EPERM:
             return NotOwnerError(f"cannot {call} {self!r}: {self._NOT_OURS}")
         if rc == -errno.EDEADLK:
-            return syscall_error(errno.EDEADLK, call, self._describe(), remedy=self._RELOCK)
-        return failure(rc, call, self._describe())
+            return syscall_error(errno.EDEADLK, call, self._filename(), remedy=self._RELOCK)
+        return failure(rc, call, self._filename())
 
     def _how(self) -> dict[str, Any]:
         return {"on_owner_death": self._policy}

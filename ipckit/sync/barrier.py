@@ -214,7 +214,7 @@ class Barrier(SyncHandle):
                 f"{self!r} is broken, or was reset: a wait was given up, a party died, or abort() was called; "
                 "reset() makes it whole"
             )
-        return failure(rc, call, self._describe())
+        return failure(rc, call, self._filename())
 
     def _release(self) -> None:
         lane, self._lane = self._lane, CLOSED

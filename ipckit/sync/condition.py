@@ -217,7 +217,7 @@ class Condition(OnMutex):
             got = self._sleep(deadline)
             if got is not False and got.owner_died and self._mutex._policy == "report":
                 remedy = "the mutex is yours: mark_consistent(), release()"
-                raise syscall_error(errno.EOWNERDEAD, "wait_for", self._describe(), remedy=remedy)
+                raise syscall_error(errno.EOWNERDEAD, "wait_for", self._filename(), remedy=remedy)
         return result
 
     def notify(self, n: int = 1) -> int:
@@ -274,8 +274,8 @@ class Condition(OnMutex):
             return NotOwnerError(f"cannot {call} at {self!r}: this thread does not hold its mutex")
         if rc == -errno.ENOSPC:
             remedy = f"{self._waiters} wait already: create it with more waiters"
-            return syscall_error(errno.ENOSPC, call, self._describe(), remedy=remedy)
-        return failure(rc, call, self._describe())
+            return syscall_error(errno.ENOSPC, call, self._filename(), remedy=remedy)
+        return failure(rc, call, self._filename())
 
     def _release(self) -> None:
         lane, self._lane = self._lane, CLOSED

@@ -165,7 +165,7 @@ class Event(SyncHandle):
 
     def _refused(self, rc: int, call: str) -> Exception:
         self._check_open()
-        return failure(rc, call, self._describe())
+        return failure(rc, call, self._filename())
 
     def _release(self) -> None:
         lane, self._lane = self._lane, CLOSED
@@ -185,9 +185,12 @@ def _wait(
     if not events:
         raise ValueError("events must be at least one: to wait for none has no end, or none to begin with")
     deadline = Deadline.after(timeout)
-    count = len(events)
+    try:
+        count = len(events)
+        views = [event._opened() for event in events]  # they keep the memory, whoever closes a handle meanwhile
+    except (AttributeError, TypeError):
+        raise TypeError(f"events must be a list of Events of ipckit.sync, not {events!r}") from None
     choices = ffi.new("struct ipk_event_choice[]", count)
-    views = [event._opened() for event in events]  # they keep the memory, whoever closes a handle meanwhile
     try:
         for index, view in enumerate(views):
             choices[index].event = view

@@ -109,7 +109,7 @@ class EventPair(SyncHandle):
             rc = self._lane.wait(side, at_ns)
         if rc:
             self._check_open()
-            raise failure(rc, "wait", self._describe())
+            raise failure(rc, "wait", self._filename())
 
     def _release(self) -> None:
         self._lane = CLOSED

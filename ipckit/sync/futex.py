@@ -181,7 +181,7 @@ class Futex(ObjectHandle):
         """
         check_int(n, "n", 0, _MAX, "waiters")
         check_int(bitset, "bitset", 1, _MAX, "bits")
-        return check(quick.ipk_futex_wake(self._opened_word(), n, bitset), "futex", self._describe())
+        return check(quick.ipk_futex_wake(self._opened_word(), n, bitset), "futex", self._filename())
 
     def requeue(self, expected: int, to: Futex, *, wake: int = 1, move: int = _WAITERS_MAX) -> int:
         """Wake some of those who sleep on the word, and move others to the queue of another one: FUTEX_CMP_REQUEUE.
@@ -207,7 +207,7 @@ class Futex(ObjectHandle):
         rc: int = quick.ipk_futex_requeue(self._opened_word(), expected, wake, move, to._opened_word())
         if rc == -errno.EAGAIN:
             remedy = f"the word is not {expected}: load it, and decide anew"
-            raise syscall_error(errno.EAGAIN, "futex", self._describe(), remedy=remedy)
+            raise syscall_error(errno.EAGAIN, "futex", self._filename(), remedy=remedy)
         if rc < 0:
             raise self._failure(rc, "futex")
         return rc
@@ -266,7 +266,7 @@ class Futex(ObjectHandle):
         return word
 
     def _failure(self, rc: int, call: str) -> SyscallError:
-        return syscall_error(-rc, call, self._describe())
+        return syscall_error(-rc, call, self._filename())
 
     def _release(self) -> None:
         self._word = None

@@ -114,5 +114,5 @@ class Latch(SyncHandle):
                 self._check_open()
         if rc == -errno.ETIMEDOUT:
             return False
-        check(rc, "wait", self._describe())
+        check(rc, "wait", self._filename())
         return True

@@ -229,7 +229,7 @@ class Mutex(OwnedHandle):
     def _refused(self, rc: int, call: str) -> Exception:
         if rc == -errno.EDEADLK and not quick.ipk_mutex_mine(self._opened()):
             remedy = "its owner waits for this thread, perhaps through others: acquire mutexes in one order everywhere"
-            return syscall_error(errno.EDEADLK, call, self._describe(), remedy=remedy)
+            return syscall_error(errno.EDEADLK, call, self._filename(), remedy=remedy)
         return super()._refused(rc, call)
 
     def _release(self) -> None:

@@ -93,8 +93,8 @@ class Once(SyncHandle):
         if rc == -errno.EAGAIN:
             rc = -errno.ETIMEDOUT  # it was not to be waited for
         if rc == -errno.EDEADLK:
-            raise syscall_error(-rc, "begin", self._describe(), remedy="this thread runs it already")
-        raise failure(rc, "begin", self._describe())
+            raise syscall_error(-rc, "begin", self._filename(), remedy="this thread runs it already")
+        raise failure(rc, "begin", self._filename())
 
     def try_begin(self) -> bool:
         """Become the runner, if it is not done and nobody runs it now, or only one that died; never waits."""
@@ -103,7 +103,7 @@ class Once(SyncHandle):
             rc = quick.ipk_once_recover(self._view)
         if rc in {0, -errno.EALREADY, -errno.EAGAIN, -errno.EDEADLK}:
             return rc == 0
-        raise failure(rc, "try_begin", self._describe())
+        raise failure(rc, "try_begin", self._filename())
 
     def complete(self) -> None:
         """Say that it is done, for ever, and wake whoever waits.

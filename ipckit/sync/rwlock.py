@@ -225,7 +225,7 @@ class RWLock(OwnedHandle):
 
     def readers(self) -> list[Holder]:
         """Who reads now; the dead too, until a writer has waited for them."""
-        return holders_of(self._opened(), self._describe())
+        return holders_of(self._opened(), self._filename())
 
     def writer(self) -> Owner | None:
         """Who writes now, or waits for the last readers to leave; None if nobody does."""
@@ -270,7 +270,7 @@ class RWLock(OwnedHandle):
     def _refused(self, rc: int, call: str) -> Exception:
         self._check_open()
         if rc == -errno.ENOSPC:
-            return table_full("readers", call, self._describe())
+            return table_full("readers", call, self._filename())
         if rc == -errno.EPERM and call == "release_read":
             return NotOwnerError(f"cannot release_read {self!r}: nothing is read through this handle")
         return super()._refused(rc, call)

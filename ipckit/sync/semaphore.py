@@ -245,12 +245,12 @@ class Semaphore(SyncHandle):
         if rc == -errno.EPERM:
             return NotOwnerError(f"cannot {call} {self!r}: so many permits were not taken through this handle")
         if rc == -errno.ENOSPC:
-            return table_full("holders", call, self._describe())
+            return table_full("holders", call, self._filename())
         if rc == -errno.EOVERFLOW and quick.ipk_semaphore_bounded(self._view):
             return ValueError(
                 f"semaphore released too often: it is bounded, and has {self.value} of its permits already"
             )
-        return failure(rc, call, self._describe())
+        return failure(rc, call, self._filename())
 
     def _release(self) -> None:
         lane, self._lane = self._lane, CLOSED
@@ -294,7 +294,7 @@ class TrackedSemaphore(Semaphore):
 
     def holders(self) -> list[Holder]:
         """Who has how many permits now; the dead too, until their permits are taken back."""
-        return holders_of(self._opened(), self._describe())
+        return holders_of(self._opened(), self._filename())
 
     def _release(self) -> None:
         view = self._view

@@ -1,7 +1,8 @@
 /* Messages written and read where they lie: the calls for them of all lanes that have such.
  *
- * A claim is entered in a list of the caller's inside the call that makes it, where no signal handler can raise: so the
- * caller knows, whatever exception it gets, what it has. The twin on cffi: ipckit/ring/_inplace_lane.py.
+ * A claim is entered in what the caller gives, inside the call that makes it, where no signal handler can raise: so the
+ * caller knows, whatever exception it gets, what it has. With OpenClaims (claim.h) the call makes the object to return, too.
+ * The twin on cffi: ipckit/ring/_inplace_lane.py.
  */
 #ifndef IPCKIT_LANE_INPLACE_H
 #define IPCKIT_LANE_INPLACE_H
@@ -34,7 +35,8 @@ struct inplace_lane {
 /* As memory_lane_new. */
 PyObject *inplace_new(PyTypeObject *type, PyObject *args, PyObject *kwargs, const struct inplace_kind *kind);
 
-/* reserve(n: int, deadline_ns: int, claim: list) -> 0, and appends where the room is in the data; or what wait_room says */
+/* reserve(n: int, deadline_ns: int, claim: list) -> 0, and appends where the room is in the data; or what wait_room says
+ * reserve(n: int, deadline_ns: int, claims: OpenClaims) -> the reservation; or that */
 PyObject *inplace_reserve(PyObject *self, PyObject *const *args, Py_ssize_t count);
 
 /* commit(length: int) -> 0 or -errno */
@@ -43,7 +45,8 @@ PyObject *inplace_commit(PyObject *self, PyObject *length);
 /* abort() -> 0 or -errno */
 PyObject *inplace_abort(PyObject *self, PyObject *none);
 
-/* lend(deadline_ns: int, claim: list) -> the length of the next message, and appends where it is; or what wait_message says */
+/* lend(deadline_ns: int, claim: list) -> the length of the next message, and appends where it is; or what wait_message says
+ * lend(deadline_ns: int, claims: OpenClaims) -> the loan; or that */
 PyObject *inplace_lend(PyObject *self, PyObject *const *args, Py_ssize_t count);
 
 /* release() -> 0 or -errno */
@@ -51,6 +54,9 @@ PyObject *inplace_release(PyObject *self, PyObject *none);
 
 /* put_back() -> 0 or -errno */
 PyObject *inplace_put_back(PyObject *self, PyObject *none);
+
+/* Undo what was lent, or else reserved. */
+void inplace_give_up(struct inplace_lane *lane, int lent);
 
 /* Of a table of methods. */
 #define INPLACE_SENDING                                                                      \

@@ -1,3 +1,4 @@
+#include "claim.h"
 #include "derived.h"
 #include "lane.h"
 
@@ -26,6 +27,10 @@ static const struct {
 	{"SpscLane", &spsc_lane_spec},
 	{"TrackedPermitLane", &tracked_permit_lane_spec},
 	{"WritingLane", &writing_lane_spec},
+#ifndef Py_GIL_DISABLED
+	{"OpenClaims", &open_claims_spec},
+	{"Window", &window_spec},
+#endif
 };
 
 static int lane_exec(PyObject *module)
@@ -50,6 +55,9 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static PyMethodDef module_methods[] = {
+#ifndef Py_GIL_DISABLED
+	{"claim_type", claim_type, METH_O, "claim_type(cls, /)\n--\n\nThat class of messages in place with its methods in C."},
+#endif
 	{"derived", lane_derived, METH_O, "derived(cls, /)\n--\n\nThat class with its commonest methods in C."},
 	{NULL, NULL, 0, NULL},
 };

@@ -35,28 +35,24 @@ BUILTINS = {
 }
 
 
+def test_each_errno_makes_an_error_that_a_pickle_keeps() -> None:
+    for number in errno.errorcode:
+        error = syscall_error(number, "mq_open", "/name", remedy="do something else")
+        error.completed = 5
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            other = pickle.loads(pickle.dumps(error, protocol))
+            assert type(other) is type(error)
+            assert str(other) == str(error)
+            assert (other.errno, other.filename, other.syscall, other.completed) == (number, "/name", "mq_open", 5)
+        assert str(error).startswith(f"[Errno {number}] mq_open: ")
+        assert str(error).endswith(" (do something else): '/name'")
+
+
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_each_class_is_an_ipc_error_and_the_builtin_that_users_catch(cls: type[IPCError]) -> None:
+def test_each_class_is_what_users_catch_and_survives_a_pickle_with_its_text(cls: type[IPCError]) -> None:
     assert issubclass(cls, IPCError)
     assert issubclass(cls, BUILTINS.get(cls.__name__, Exception))
     assert cls.__doc__
-
-
-@pytest.mark.parametrize("number", sorted(errno.errorcode))
-def test_each_errno_makes_an_error_that_a_pickle_keeps(number: int) -> None:
-    error = syscall_error(number, "mq_open", "/name", remedy="do something else")
-    error.completed = 5
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        other = pickle.loads(pickle.dumps(error, protocol))
-        assert type(other) is type(error)
-        assert str(other) == str(error)
-        assert (other.errno, other.filename, other.syscall, other.completed) == (number, "/name", "mq_open", 5)
-    assert str(error).startswith(f"[Errno {number}] mq_open: ")
-    assert str(error).endswith(" (do something else): '/name'")
-
-
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_each_class_survives_a_pickle_with_its_text(cls: type[IPCError]) -> None:
     error = cls(errno.EIO, "text", "/name") if issubclass(cls, SyscallError) else cls("text")
     other = pickle.loads(pickle.dumps(error))
     assert type(other) is cls

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ from ipckit.errors import (
     PeerDiedError,
     TimeoutExpired,
 )
-from ipckit.ring import Loan, Reservation, SpscRing
+from ipckit.ring import Loan, Reservation, SpscRing, _claims
 from ipckit.testing import pause
 from tests.contract.tools import in_fork
 
@@ -35,8 +36,18 @@ SMALL = 4096
 LARGEST = SMALL - 8
 
 
+@pytest.fixture(params=["in C", "in Python"])
+def claims(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The objects that a lane in C makes, and those for other lanes, and for a Python without a GIL."""
+    if request.param == "in Python":
+        monkeypatch.setattr(_claims, "_open_claims", _claims._no_claims_in_c)
+    elif _claims._open_claims is _claims._no_claims_in_c:
+        pytest.skip("this Python has no claims in C")
+    return request.param
+
+
 @pytest.fixture
-def ring() -> Iterator[SpscRing]:
+def ring(claims: str) -> Iterator[SpscRing]:
     with SpscRing.create(capacity=SMALL) as ring:
         yield ring
 
@@ -54,6 +65,17 @@ def test_what_is_written_in_place_is_read_in_place_at_each_offset(ring: SpscRing
             assert ring.depth == 0
 
 
+def test_a_lane_in_c_makes_objects_of_the_same_classes(ring: SpscRing, claims: str) -> None:
+    with ring.reserve(3) as room:
+        assert isinstance(room, Reservation)
+    with ring.peek() as loan:
+        assert isinstance(loan, Loan)
+    for claim, public in ((room, Reservation), (loan, Loan)):
+        assert (type(claim) is public) == (claims == "in Python")
+        assert (type(claim).__name__, type(claim).__module__) == (public.__name__, public.__module__)
+        assert repr(claim).startswith(f"<{public.__name__} of 3 bytes")
+
+
 def test_nothing_is_seen_before_commit_and_only_so_much_as_it_says(ring: SpscRing) -> None:
     room = ring.reserve(100)
     room.buf[:5] = b"hello"
@@ -62,6 +84,21 @@ def test_nothing_is_seen_before_commit_and_only_so_much_as_it_says(ring: SpscRin
     room.commit(5)
     assert ring.receive(timeout=0) == b"hello"
     assert ring.stat().used == 0
+
+
+def test_commit_takes_its_length_by_place_or_by_name_and_nothing_else(ring: SpscRing) -> None:
+    for how, length in (((), 4), ((None,), 4), ((0,), 0), ((3,), 3)):
+        ring.reserve(4).commit(*how)
+        assert len(ring.receive(timeout=0)) == length
+    for named, length in ((None, 4), (2, 2)):
+        ring.reserve(4).commit(length=named)
+        assert len(ring.receive(timeout=0)) == length
+    with ring.reserve(4) as room:
+        with pytest.raises(TypeError, match="commit"):
+            room.commit(1, 2)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="commit"):
+            room.commit(size=1)  # type: ignore[call-arg]
+    assert ring.depth == 1
 
 
 @pytest.mark.parametrize("length", [-1, 101, True, 5.0, "5"])
@@ -121,7 +158,7 @@ def test_use_after_the_end_is_closed_error_that_says_how_it_ended(ring: SpscRing
 
 def views(claim: Reservation | Loan) -> list[object]:
     """One of each kind."""
-    made: list[object] = [claim.buf[1:], memoryview(claim.buf), claim.buf.cast("b"), claim.view("h")]
+    made: list[object] = [claim.buf[1:], memoryview(claim.buf), claim.buf.cast("b"), claim.view("h"), claim.buf.obj]
     return made if claim.buf.readonly else [*made, claim.structure(ctypes.c_char * 4)]
 
 
@@ -175,14 +212,54 @@ def views_keep_claims(make: Callable[[Reservation | Loan], list[object]]) -> Non
         room.abort()
 
 
+@pytest.mark.usefixtures("claims")
 def test_views_keep_a_claim_until_they_are_gone() -> None:
     views_keep_claims(views)
 
 
-def with_numpy() -> None:
+def made_of_messages() -> None:
+    """Without a `buf` before them: in C the arrays are made of the message itself."""
     import numpy as np
 
+    with SpscRing.create(capacity=SMALL) as ring:
+        room = ring.reserve(24)
+        array = room.array(np.uint64)
+        array[:] = 1, 2, 3
+        for end in (room.commit, room.abort, ring.close):
+            with pytest.raises(BufferError, match="views"):
+                end()
+        del array
+        room.commit()
+        loan = ring.peek()
+        array = loan.array(np.uint64)
+        assert (array.tolist(), array.shape, array.flags.writeable) == ([1, 2, 3], (3,), False)
+        assert loan.array("S5").shape == (4,)  # of 24 bytes
+        assert loan.array("(2,)u4").shape == loan.array("(2,)u4", 3).shape == (3, 2)
+        assert loan.array(np.uint64, offset=8).tolist() == loan.array(dtype=np.uint64, shape=(2,), offset=8).tolist()
+        for wrong, why in (("no such", "data type"), (object, "plain numbers"), ("S0", "plain numbers")):
+            with pytest.raises((TypeError, ValueError), match=why):
+                loan.array(wrong)
+        with pytest.raises(TypeError, match="dtype"):
+            loan.array()  # type: ignore[call-arg]
+        with pytest.raises(BufferError, match="views"):
+            loan.release()
+        del array
+        loan.release()
+        with pytest.raises(ClosedError, match="released"):
+            loan.array(np.uint64)
+        room = ring.reserve(8)
+        with pytest.raises(ClosedError, match="committed"):
+            room.array(type("EndsIt", (), {"dtype": property(lambda _: room.commit())})())
+        assert len(ring.receive(timeout=0)) == 8
+
+
+def with_numpy(claims: str) -> None:
+    import numpy as np
+
+    if claims == "in Python":
+        _claims._open_claims = _claims._no_claims_in_c
     views_keep_claims(arrays)
+    made_of_messages()
     with SpscRing.create(capacity=SMALL) as ring:
         with ring.reserve(96) as room:
             room.array("<i4", (4, 6))[:] = np.arange(24).reshape(4, 6)
@@ -196,8 +273,23 @@ def with_numpy() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("numpy") is None, reason="numpy, of the extra of that name, is not installed")
-def test_numpy_arrays_in_place_keep_a_claim(spawn: Spawn) -> None:
-    spawn(with_numpy).result()  # a child: numpy's libraries start threads that stay
+def test_numpy_arrays_in_place_keep_a_claim(spawn: Spawn, claims: str) -> None:
+    spawn(with_numpy, claims).result(timeout=60)  # a child: numpy's libraries start threads that stay
+
+
+def without_numpy(claims: str) -> None:
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # so says the reference of the import system
+    if claims == "in Python":
+        _claims._open_claims = _claims._no_claims_in_c
+    with SpscRing.create(capacity=SMALL) as ring, ring.reserve(8) as room:
+        for _ in range(2):
+            with pytest.raises(ImportError, match=r"ipckit\[numpy\]"):
+                room.array("u1")
+
+
+@pytest.mark.slow
+def test_without_numpy_it_is_said_what_to_install(spawn: Spawn, claims: str) -> None:
+    spawn(without_numpy, claims).result(timeout=60)
 
 
 def test_loan_cannot_be_written(ring: SpscRing) -> None:
@@ -241,6 +333,7 @@ def test_collected_or_left_by_an_exception_it_lives_as_long_as_its_views(ring: S
     assert ring.receive_many(2) == [b"kept", b"now"]
 
 
+@pytest.mark.usefixtures("claims")
 def test_close_of_the_ring_undoes_what_has_no_views() -> None:
     name = unique_name()
     with SpscRing.create(name, capacity=SMALL, unlink_on_close=True) as keeper:

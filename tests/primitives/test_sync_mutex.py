@@ -232,7 +232,7 @@ def test_a_killed_waiter_is_no_loss(mutex: Mutex, spawn: Spawn) -> None:
 
 def test_a_release_without_putting_right_is_the_end(mutex: Mutex, spawn: Spawn) -> None:
     killed_holder(mutex, spawn)
-    assert mutex.acquire(timeout=1)
+    assert mutex.acquire(timeout=20)
     waiter = spawn(is_refused, mutex)
     waiter.wait_blocked("futex")
     mutex.release()
@@ -445,7 +445,7 @@ def test_in_memory_of_no_file_it_is_made_before_the_fork() -> None:
         wait_blocked(pid, "futex")
         mutex.release()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        got = mutex.acquire(timeout=1)
+        got = mutex.acquire(timeout=20)
         assert got
         assert got.owner_died  # it had not released
     stranger = mmap.mmap(-1, 4096)

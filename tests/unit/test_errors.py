@@ -83,10 +83,8 @@ def test_other_classes_are_caught_as_their_builtins(cls: type[Exception]) -> Non
         raise cls("text")
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_everything_has_the_root_and_says_what_it_is(cls: type[Exception]) -> None:
-    assert issubclass(cls, IPCError)
-    assert cls.__doc__
+def test_everything_has_the_root_and_says_what_it_is() -> None:
+    assert [cls for cls in CLASSES if not issubclass(cls, IPCError) or not cls.__doc__] == []
 
 
 def test_unknown_errno_keeps_its_number() -> None:
@@ -95,20 +93,19 @@ def test_unknown_errno_keeps_its_number() -> None:
     assert error.errno == errno.EXDEV
 
 
-@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
-@pytest.mark.parametrize("subject", ["/q", None, 7], ids=repr)
 @pytest.mark.parametrize("cls", SYSCALL_CLASSES, ids=lambda cls: cls.__name__)
-def test_system_call_errors_survive_pickling(cls: type[SyscallError], subject: object, copied: object) -> None:
+def test_system_call_errors_survive_pickling(cls: type[SyscallError]) -> None:
     number = next((number for number, (known, _) in BY_ERRNO.items() if known is cls), errno.EXDEV)
-    error = syscall_error(number, "mq_open", subject)
-    if type(error) is not cls:  # no errno leads to it: its module raises it by name
-        error = cls(number, error.strerror, error.filename)
-        error.syscall = "mq_open"
-    back = copied(error)  # type: ignore[operator]
-    assert type(back) is cls
-    assert str(back) == str(error)
-    for name in ("errno", "strerror", "filename", "syscall"):
-        assert getattr(back, name) == getattr(error, name)
+    for subject in ("/q", None, 7):
+        error = syscall_error(number, "mq_open", subject)
+        if type(error) is not cls:  # no errno leads to it: its module raises it by name
+            error = cls(number, error.strerror, error.filename)
+            error.syscall = "mq_open"
+        for back in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert type(back) is cls
+            assert str(back) == str(error)
+            for name in ("errno", "strerror", "filename", "syscall"):
+                assert getattr(back, name) == getattr(error, name)
 
 
 @pytest.mark.parametrize("cls", OTHER_CLASSES, ids=lambda cls: cls.__name__)
@@ -136,7 +133,11 @@ def test_time_that_is_up_is_no_connection_that_timed_out() -> None:
         ("pipe2", errno.EMFILE, "RLIMIT_NOFILE"),
         ("mq_open", errno.ENOSPC, "fs.mqueue.queues_max"),
         ("posix_fallocate", errno.ENOSPC, "/dev/shm is full"),
+        ("ipk_latest_create", errno.ENOSPC, "/dev/shm is full"),
+        ("ipk_home_create", errno.ENOSPC, "/dev/shm is full"),
         ("open", errno.ENFILE, "fs.file-max"),
+        ("write", errno.EFBIG, "RLIMIT_FSIZE"),
+        ("mmap", errno.ENOMEM, "RLIMIT_AS"),
     ],
 )
 def test_limits_name_what_to_raise(call: str, number: int, remedy: str) -> None:
@@ -155,7 +156,7 @@ def test_check_passes_results(result: int) -> None:
 
 
 def test_check_raises_for_a_negative_errno() -> None:
-    with pytest.raises(errors.AlreadyExistsError, match=r"linkat: File exists: '/ring'"):
+    with pytest.raises(errors.AlreadyExistsError, match=r"linkat: File exists \(open .* or unlink .*\): '/ring'"):
         check(-errno.EEXIST, "linkat", "/ring")
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import posix_ipc
 import pytest
 
-from ipckit._names import NAME_MAX, posix_name, unique_name
+from ipckit import Fifo, inspect
+from ipckit._names import NAME_MAX, checked_path, posix_name, unique_name
+from ipckit.errors import NotFoundError
+from ipckit.sockets.unix import Stream
 from ipckit.testing import Spawn
 
 
@@ -63,3 +67,22 @@ def test_unique_names_are_good_and_differ_and_carry_the_pid(spawn: Spawn) -> Non
     assert len(names) == 1000
     assert all(posix_name(name).startswith(f"/ipckit-{os.getpid()}-") for name in names)
     assert spawn(unique_name).result() not in names
+
+
+def relative_paths(folder: str) -> list[str]:
+    os.chdir(folder)
+    os.rmdir(folder)
+    told = []
+    for make in (Fifo.create, Stream.listen, lambda path: inspect.find(f"fifo:{path}")):
+        try:
+            make("name")
+        except NotFoundError as error:
+            told.append(str(error))
+    assert checked_path("/tmp") == "/tmp"
+    return told
+
+
+def test_a_relative_path_in_a_directory_that_was_removed(spawn: Spawn, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    told = spawn(relative_paths, str(tmp_path / "gone")).result()
+    assert told == ["[Errno 2] getcwd: No such file or directory (the current directory was removed): 'name'"] * 3
