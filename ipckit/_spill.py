@@ -13,7 +13,7 @@ from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit._segment import segment_path
 from ipckit._shmfile import DIRECTORY, publish
-from ipckit.errors import LayoutError, check, syscall_error
+from ipckit.errors import LayoutError, check, remedies, syscall_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,11 @@ class SpillFiles:
         """
         directory, beginning = f"{self._path}.{self._id}".rsplit("/", 1)
         length = len(os.path.basename(self._path)) + _SUFFIX
-        names = [name for name in os.listdir(directory) if len(name) == length and name.startswith(beginning)]
+        try:
+            found = os.listdir(directory)
+        except OSError:  # there is no such folder, or no descriptor for it: what may be in it waits for the next sweep
+            return
+        names = [name for name in found if len(name) == length and name.startswith(beginning)]
         if not names:
             return
         stale = is_stale()
@@ -159,7 +163,9 @@ class SpillFiles:
             try:
                 done += os.write(fd, data[done:])
             except OSError as error:
-                raise syscall_error(error.errno or 0, "write", self._path) from None
+                number = error.errno or 0
+                remedy = remedies(number).get("posix_fallocate")  # the same file system is full
+                raise syscall_error(number, "write", self._path, remedy=remedy) from None
 
     def _read(self, fd: int, size: int) -> bytes:
         message = os.read(fd, size)

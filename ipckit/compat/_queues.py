@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ipckit.errors import QueueFull
+from ipckit.errors import SyscallError
 from ipckit.ring.queue import Queue
 
 if TYPE_CHECKING:
     from ipckit.ring.codec import Codec
 
 T = TypeVar("T")
-
-_ANY_NUMBER = 0x7FFFFFFF
 
 
 class Joinable(Queue[T]):
@@ -46,8 +44,8 @@ class Joinable(Queue[T]):
             self._unfinished.release()
         try:
             super()._put_all(messages, block, timeout)
-        except QueueFull as full:
-            for _ in messages[full.completed :]:
+        except SyscallError as error:
+            for _ in messages[error.completed :]:
                 self.task_done()
             raise
 
@@ -70,11 +68,18 @@ class Joinable(Queue[T]):
                 self._all_done.wait()
 
 
+class _Patient(Queue[T]):
+    """A `Queue` of any number of items that waits where its memory is full, and so keeps nothing of its own."""
+
+    def _put(self, message: bytes, block: bool, timeout: float | None) -> None:  # noqa: FBT001, ARG002
+        self._ring.send(message)
+
+
 class SimpleQueue(Generic[T]):
-    """As `multiprocessing.SimpleQueue`: `put` waits where its shared memory is full."""
+    """As `multiprocessing.SimpleQueue`: `put` waits where its shared memory, 1 MiB, is full."""
 
     def __init__(self, *, codec: Codec | None = None) -> None:
-        self._queue: Queue[T] = Queue(_ANY_NUMBER, codec=codec)
+        self._queue: Queue[T] = _Patient(codec=codec)
 
     def put(self, obj: T) -> None:
         """Append an item."""

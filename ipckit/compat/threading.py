@@ -18,16 +18,25 @@ from ipckit.compat._synchronize import Counting, Lockable, deadline_of
 from ipckit.errors import NotOwnerError
 
 if TYPE_CHECKING:
+    from threading import TIMEOUT_MAX as TIMEOUT_MAX
     from threading import BrokenBarrierError as BrokenBarrierError
+    from threading import ExceptHookArgs as ExceptHookArgs
     from threading import Thread as Thread
+    from threading import ThreadError as ThreadError
     from threading import Timer as Timer
     from threading import active_count as active_count
     from threading import current_thread as current_thread
+    from threading import enumerate as enumerate  # noqa: A004
     from threading import excepthook as excepthook
     from threading import get_ident as get_ident
     from threading import get_native_id as get_native_id
+    from threading import getprofile as getprofile
+    from threading import gettrace as gettrace
     from threading import local as local
     from threading import main_thread as main_thread
+    from threading import setprofile as setprofile
+    from threading import settrace as settrace
+    from threading import stack_size as stack_size
 else:
     __getattr__, __dir__ = rest_of(_standard, __name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -25,7 +26,7 @@ class Overflow:
     __slots__ = ("__weakref__", "_abandoned", "_exit", "_last", "_lock", "_messages", "_send", "_thread")
 
     def __init__(self, send: Callable[[Any], object]) -> None:
-        """*send* sends one message, for as long as it takes; what it raises loses the rest."""
+        """*send* sends one message, for as long as it takes; what it raises loses that one, and the thread shows it."""
         self._send = send
         self._abandoned = False
         self._begin()
@@ -72,14 +73,13 @@ class Overflow:
             thread.join()
 
     def _feed(self) -> None:
-        try:
-            while (message := self._oldest()) is not None:
+        while (message := self._oldest()) is not None:
+            try:
                 self._send(message)
-                self._messages.popleft()  # not before it is sent: as long as it is here, no later one overtakes it
-        except BaseException:
-            while self._oldest() is not None:
-                self._messages.popleft()
-            raise
+            except Exception:
+                told = (*sys.exc_info(), threading.current_thread())
+                threading.excepthook(threading.ExceptHookArgs(told))
+            self._messages.popleft()  # not before it is sent: as long as it is here, no later one overtakes it
 
     def _oldest(self) -> Any:
         """The message to be sent next; None: there is none, and the thread that asks is no longer the thread."""

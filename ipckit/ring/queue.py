@@ -7,8 +7,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ipckit._arguments import check_int
+from ipckit._handle import Quiet
 from ipckit._wait import Deadline
-from ipckit.errors import ClosedError, QueueEmpty, QueueFull, TimeoutExpired
+from ipckit.errors import ClosedError, QueueEmpty, QueueFull, SyscallError, TimeoutExpired
 from ipckit.ring._mpmc_handle import options_of
 from ipckit.ring._overflow import Overflow
 from ipckit.ring.codec import Pickled
@@ -28,6 +29,12 @@ _LEAST = 40  # bytes for each item: what the record of a file takes
 
 class _ClosedQueueError(ClosedError, OSError):
     """What multiprocessing calls an OSError, and the rest of us a ValueError."""
+
+
+class QueueRing(Quiet, MpmcRing):
+    """The ring of a queue, which is closed with it, or when the interpreter has done all else."""
+
+    __slots__ = ()
 
 
 class Queue(Generic[T]):
@@ -67,7 +74,7 @@ class Queue(Generic[T]):
             on_consumer_gone="block",
             oversize="file",
         )
-        ring = MpmcRing._create(None, options, 0o600, unlink_on_close=False)
+        ring = QueueRing._create(None, options, 0o600, unlink_on_close=False)
         self._set_up(ring, maxsize, codec or Pickled())
 
     def _set_up(self, ring: MpmcRing, maxsize: int, codec: Codec) -> None:
@@ -76,9 +83,14 @@ class Queue(Generic[T]):
         self._codec = codec
         self._closed = False
         self._was_used = False
-        ring.join()  # whoever holds a queue may put into it, so nobody who waits in get has seen the end of it
+        try:
+            ring.join()  # whoever holds a queue may put into it, so nobody who waits in get has seen the end of it
+        except BaseException:
+            ring.close()
+            raise
         self._overflow = Overflow(ring.send)
         self._let_go = weakref.finalize(self, self._overflow.finish, ring.close)
+        self._let_go.atexit = False  # until the children have ended, and `atexit` is through, threads may go on with it
 
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002
         """Append an item, waiting while *maxsize* items are there.
@@ -129,6 +141,7 @@ class Queue(Generic[T]):
 
         Raises:
             QueueFull: there was no room for all in time; `completed` tells how many were put.
+            LimitError: there is no memory for a long item's file; so does it.
             ClosedError, Exception: as `put`.
         """
         self._check_open()
@@ -219,8 +232,8 @@ class Queue(Generic[T]):
                 continue
             try:
                 self._send(messages[n], deadline.left())
-            except QueueFull as full:
-                full.completed = n
+            except SyscallError as error:
+                error.completed = n
                 raise
 
     def _send(self, message: bytes, seconds: float | None) -> None:
@@ -237,7 +250,14 @@ class Queue(Generic[T]):
         return f"<{type(self).__module__}.{type(self).__qualname__} {state} at {id(self):#x}>"
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        from multiprocessing import context
+
         self._check_open()
+        if context.get_spawning_popen() is None:  # copy.copy comes here, too: the end of a copy would close the ring
+            raise TypeError(
+                f"cannot pickle a {type(self).__name__}: processes share it by inheritance, "
+                "or as an argument of a Process"
+            )
         return _arrived, (type(self), *self._travelling())
 
     def _travelling(self) -> tuple[Any, ...]:

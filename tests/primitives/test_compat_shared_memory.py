@@ -33,6 +33,11 @@ def title(module: ModuleType) -> str:
     return "ours" if module is ours else "standard"
 
 
+def own(word: str) -> str:
+    """A name that no test has that runs at the same time."""
+    return f"ipckit-{word}-{os.getpid()}"
+
+
 @pytest.fixture(autouse=True)
 def no_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Python 3.13 the standard library notes what it attaches to, to unlink it when this process ends."""
@@ -175,14 +180,15 @@ def test_bad_arguments(module: ModuleType) -> None:
     for name in ("", "a/b", "n" * 300, "ipckit-none"):
         with pytest.raises(OSError):
             module.SharedMemory(name)
-    with open("/dev/shm/ipckit-empty", "wb"):
+    name = own("empty")
+    with open(f"/dev/shm/{name}", "wb"):
         pass
     try:
         with pytest.raises(ValueError, match="empty"):
-            module.SharedMemory("ipckit-empty")
+            module.SharedMemory(name)
     finally:
-        if os.path.exists("/dev/shm/ipckit-empty"):
-            os.unlink("/dev/shm/ipckit-empty")
+        if os.path.exists(f"/dev/shm/{name}"):
+            os.unlink(f"/dev/shm/{name}")
 
 
 def test_the_constructors_have_the_same_parameters() -> None:
@@ -201,18 +207,19 @@ def test_track_is_accepted_and_nothing_is_tracked() -> None:
         made = ours.SharedMemory(create=True, size=1, track=track)
         made.close()
         made.unlink()
+    untracked = own("untracked")
     code = (
         "import sys, ipckit.compat\n"
         "assert 'ipckit.compat.shared_memory' not in sys.modules\n"
         "from ipckit.compat.shared_memory import SharedMemory, ShareableList\n"
-        "shm = SharedMemory(create=True, size=10); ShareableList([1], name='ipckit-untracked').shm.close()\n"
+        "shm = SharedMemory(create=True, size=10); ShareableList([1], name=sys.argv[1]).shm.close()\n"
         "heavy = {'multiprocessing', 'posix_ipc', 'sysv_ipc', 'cffi', 'numpy', 'subprocess'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "print(shm.name)\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code, untracked], capture_output=True, text=True, check=True)
     assert run.stderr == ""
-    for name in (run.stdout.strip(), "ipckit-untracked"):  # the process has ended, and they are still there
+    for name in (run.stdout.strip(), untracked):  # the process has ended, and they are still there
         left = ours.SharedMemory(name)
         left.close()
         left.unlink()
@@ -232,17 +239,18 @@ def test_what_only_attached_unlinks_nothing_of_the_standard_librarys() -> None:
 
 
 def test_a_strangers_segment_of_the_same_name_is_never_unlinked() -> None:
-    mine = ours.SharedMemory("ipckit-stranger", create=True, size=1)
-    packed = pickle.dumps(mine)
-    os.unlink("/dev/shm/ipckit-stranger")
-    strangers = standard.SharedMemory("ipckit-stranger", create=True, size=2)
+    name = own("stranger")
+    made = ours.SharedMemory(name, create=True, size=1)
+    packed = pickle.dumps(made)
+    os.unlink(f"/dev/shm/{name}")
+    strangers = standard.SharedMemory(name, create=True, size=2)
     try:
-        mine.close()
+        made.close()
         with pytest.raises(NotFoundError, match="belongs to another"):
-            mine.unlink()
+            made.unlink()
         with pytest.raises(NotFoundError, match="belongs to another"):
             pickle.loads(packed)
-        assert os.stat("/dev/shm/ipckit-stranger").st_size == 2
+        assert os.stat(f"/dev/shm/{name}").st_size == 2
     finally:
         strangers.close()
         strangers.unlink()
@@ -258,9 +266,9 @@ def test_memory_is_reserved_and_errors_are_of_this_package_too() -> None:
         made.close()
         made.unlink()
     with pytest.raises(LimitError) as caught:
-        ours.SharedMemory("ipckit-huge", create=True, size=1 << 62)
+        ours.SharedMemory(own("huge"), create=True, size=1 << 62)
     assert caught.value.errno == errno.ENOSPC
-    assert not os.path.exists("/dev/shm/ipckit-huge")
+    assert not os.path.exists(f"/dev/shm/{own('huge')}")
     with pytest.raises(NotFoundError):
         ours.SharedMemory("ipckit-none")
 
@@ -528,7 +536,7 @@ def make_list_until(event: str, name: str) -> None:
 
 @pytest.mark.parametrize(("event", "named"), [("os.link", False), ("mmap.__new__", True)])
 def test_a_maker_that_is_killed_leaves_nothing_or_a_whole_list(event: str, named: bool, spawn: Spawn) -> None:
-    name = f"ipckit-killed-{os.getpid()}"
+    name = own("killed")
     maker = spawn(make_list_until, event, name)
     maker.wait_reached(HERE)
     maker.kill()

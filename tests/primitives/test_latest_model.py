@@ -14,6 +14,7 @@ from ipckit.errors import BusyError, EndOfStreamError, MessageTooLargeError, Tim
 from ipckit.ring import Latest
 from ipckit.ring import latest as module
 from ipckit.ring._latest_lane import CffiLane
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from ipckit.ring import Reservation
@@ -176,7 +177,7 @@ class CffiModel(Model):
     cffi = True
 
 
-Model.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-CffiModel.TestCase.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+Model.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=40, deadline=None)
+CffiModel.TestCase.settings = settings(max_examples=examples(10), stateful_step_count=40, deadline=None)
 TestLatestModel = pytest.mark.slow(Model.TestCase)
 TestLatestModelOnCffi = pytest.mark.slow(CffiModel.TestCase)

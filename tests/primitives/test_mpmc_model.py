@@ -14,6 +14,7 @@ from ipckit.errors import MessageTooLargeError, TimeoutExpired
 from ipckit.ring import MpmcRing
 from ipckit.ring import _mpmc_handle as mpmc
 from ipckit.ring._mpmc_lane import CffiMpmcLane
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from ipckit.ring import Loan, Reservation
@@ -195,7 +196,7 @@ class CffiModel(Model):
     cffi = True
 
 
-Model.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-CffiModel.TestCase.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+Model.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=40, deadline=None)
+CffiModel.TestCase.settings = settings(max_examples=examples(10), stateful_step_count=40, deadline=None)
 TestMpmcModel = Model.TestCase
 TestMpmcModelOnCffi = CffiModel.TestCase

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 from ipckit._names import unique_name
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
-from ipckit.errors import LayoutError, MessageTooLargeError, TimeoutExpired
+from ipckit.errors import LayoutError, MessageTooLargeError, SyscallError, TimeoutExpired
 from ipckit.ring import MpmcRing
 from ipckit.testing import pause
 
@@ -79,6 +81,18 @@ def test_into_a_buffer_and_on_loan(ring: MpmcRing) -> None:
     assert not files(ring.name)
 
 
+def test_send_many_tells_how_many_were_sent_before_a_file_found_no_room(ring: MpmcRing) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(LONG) - 1, before[1]))  # Python ignores SIGXFSZ
+    try:
+        with pytest.raises(SyscallError) as refused:
+            ring.send_many([b"one", b"two", LONG, b"four"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (refused.value.errno, refused.value.completed) == (errno.EFBIG, 2)
+    assert ring.receive_many(10, 0) == [b"one", b"two"]
+
+
 def test_there_is_room_for_few_records(ring: MpmcRing) -> None:
     sent = 0
     while ring.try_send(LONG):
@@ -117,7 +131,7 @@ def test_a_producer_that_is_killed_leaves_a_file_for_the_next_opener(ring: MpmcR
     assert len(files(ring.name)) == 1
     child.kill()
     child.join()
-    assert ring.receive(5.0) == b"behind it"
+    assert ring.receive(20.0) == b"behind it"
     with MpmcRing.open(ring.name):
         assert not files(ring.name)
 
@@ -134,7 +148,7 @@ def test_what_a_killed_consumer_had_on_loan_goes_to_another_one(ring: MpmcRing, 
     child.wait_reached("held")
     child.kill()
     child.join()
-    assert ring.receive(5.0) == LONG
+    assert ring.receive(20.0) == LONG
 
 
 def test_a_message_whose_file_is_gone_was_received(ring: MpmcRing) -> None:

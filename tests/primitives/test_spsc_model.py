@@ -15,6 +15,7 @@ from ipckit.errors import BrokenPeerError, EndOfStreamError, MessageTooLargeErro
 from ipckit.ring import SpscRing
 from ipckit.ring import _spsc_handle as spsc
 from ipckit.ring._lane import CffiLane
+from tests.examples import examples
 
 CAPACITY = 4096
 LARGEST = CAPACITY - 8
@@ -228,5 +229,5 @@ class CffiModel(Model):
 TestModel = pytest.mark.slow(Model.TestCase)
 TestCffiModel = pytest.mark.slow(CffiModel.TestCase)
 TestModel.settings = TestCffiModel.settings = settings(
-    max_examples=50, stateful_step_count=40, deadline=None, database=None
+    max_examples=examples(25), stateful_step_count=40, deadline=None, database=None
 )

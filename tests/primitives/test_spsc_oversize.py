@@ -337,11 +337,12 @@ def test_what_a_full_ring_without_its_consumer_does_is_as_chosen(name: str, choi
             assert consumer.try_receive() is None
         while ring.stat().used < SMALL:
             ring.send(bytes(56))  # while there is room, for a successor
+        timeout = 0.06 if choice == "block" else 20
         sends: list[Callable[[], object]] = [
-            lambda: ring.send(b"x", timeout=0.06),
-            lambda: ring.send(bytearray(1), timeout=0.06),
-            lambda: ring.send_many([b"x"], timeout=0.06),
-            lambda: ring.reserve(1, timeout=0.06).commit(),
+            lambda: ring.send(b"x", timeout),
+            lambda: ring.send(bytearray(1), timeout),
+            lambda: ring.send_many([b"x"], timeout),
+            lambda: ring.reserve(1, timeout).commit(),
         ]
         for send in sends:
             if choice == "drop":

@@ -31,3 +31,13 @@ def others() -> None:
     Thread(target=locks).start()
     assert_type(threading.get_ident(), int)
     multiprocessing.Process(target=locks).start()
+
+
+def the_rest() -> None:
+    from ipckit.compat.multiprocessing import Array, Value, get_logger
+    from ipckit.compat.threading import TIMEOUT_MAX, stack_size
+
+    Value("i", 0).value += len(Array("d", 4))
+    get_logger().info("%s %s", TIMEOUT_MAX, stack_size())
+    assert_type(threading.enumerate(), "list[Thread]")
+    raise multiprocessing.TimeoutError
