@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MOST = 1 << 20  # a line that is larger than a page, with all who wait for its lock, comes whole
+_READINGS = 20
+
 
 class LockLine(NamedTuple):
     """A lock, or somebody's wait for one.
@@ -50,16 +53,28 @@ def parsed(line: str) -> LockLine | None:
     return LockLine(int(number.rstrip(":")), waits, kind, state, access, int(pid), file, start, end)
 
 
-def listed() -> Iterator[LockLine]:
+def listed() -> list[LockLine]:
     """All locks of /proc/locks, and all waits for them.
+
+    The kernel hands the list out in pieces of a page, and goes on by counting: where locks were taken or given back
+    between two pieces, one is in both or in neither. So a list of several pieces is read until it comes twice the same.
 
     Raises:
         OSError: there is no such file, or it may not be read.
     """
-    with open("/proc/locks", encoding="ascii", errors="replace") as file:
-        for line in file:
-            if found := parsed(line):
-                yield found
+    before: list[LockLine] = []
+    for _ in range(_READINGS):
+        pieces = _pieces()
+        found = [line for text in b"".join(pieces).splitlines() if (line := parsed(text.decode("ascii", "replace")))]
+        if len(pieces) <= 1 or found == before:
+            break
+        before = found
+    return found
+
+
+def _pieces() -> list[bytes]:
+    with open("/proc/locks", "rb", buffering=0) as file:
+        return list(iter(lambda: file.read(_MOST), b""))
 
 
 def held_by(pid: int) -> Iterator[tuple[str, LockLine]]:

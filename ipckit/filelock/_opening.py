@@ -33,9 +33,12 @@ def opened(path: str | os.PathLike[str], mode: int) -> tuple[str, int]:
 
 
 def _open(path: str, mode: int) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-    except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EROFS, errno.EISDIR}:
-            raise
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough for shared locks, and for flock(2) of any kind
+    # fs.protected_regular(5) forbids O_CREAT on another user's file in a sticky directory, whatever the file's mode.
+    # To read is enough for shared locks, and for flock(2) of any kind.
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDWR):
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno not in {errno.EACCES, errno.EROFS, errno.EISDIR}:
+                raise
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -23,9 +23,9 @@ futex:PID                          the threads of a process that wait on futexes
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from ipckit._names import absolute
 from ipckit.inspect._kinds import KINDS
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _file(name: str) -> str:
 
 def _path(name: str) -> str:
     """An absolute path, or what is none: @NAME and [INODE]."""
-    return name if name.startswith(("@", "[")) else os.path.abspath(name)
+    return name if name.startswith(("@", "[")) else absolute(name)
 
 
 def _lock(name: str) -> str:

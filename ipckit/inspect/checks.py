@@ -34,7 +34,8 @@ def findings(*, processes: bool = True) -> Iterator[Finding]:
     yield mounts.shared_memory_files()
     yield mounts.shared_memory_size()
     yield mounts.message_queues()
-    yield mounts.processes()
+    yield (seen := mounts.processes())
+    processes = processes and seen.level != "problem"
     yield mounts.terminals()
     yield kernel.release()
     yield from kernel.available()

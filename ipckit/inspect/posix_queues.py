@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ipckit.errors import SyscallError
+from ipckit.errors import AccessError, IPCError, SyscallError
 from ipckit.inspect._processes.procfs import namespace_of
 from ipckit.inspect._queue_folder import queue_folder
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record, Verdict
-from ipckit.posix import message_queues
+from ipckit.posix import MessageQueue, message_queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +74,17 @@ def collect(scan: Scan, kind: str) -> Iterator[Record]:  # noqa: ARG001  # this 
         return
     for status in found:
         yield _record(status, scan)
+
+
+def absent(name: str, scan: Scan) -> Record | None:
+    """A queue that could not be listed, and that nobody is seen to have open: by its name it is found all the same."""
+    try:
+        with MessageQueue.open(name, send=False) as queue:
+            return _record(queue.stat(), scan)
+    except AccessError:  # it is there, and tells nothing
+        return PosixQueue(address=f"mq:{name}", unseen=scan.unseen, verdict=judge((), scan.unseen))
+    except (IPCError, ValueError):
+        return None
 
 
 def _record(status: QueueStatus, scan: Scan) -> PosixQueue:

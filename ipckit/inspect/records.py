@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 State = Literal["in use", "idle", "stale", "unused", "foreign", "unknown"]
 """What can be said of an object.
@@ -50,6 +53,11 @@ class Holder(NamedTuple):
     descriptors: tuple[int, ...] = ()
     mapped: bool = False
     access: str = ""
+
+
+def users(holders: Iterable[Holder]) -> tuple[Holder, ...]:
+    """Those who may write to it. What ipckit shares is of no use without; whoever reads alone only looks, as we do."""
+    return tuple(holder for holder in holders if "w" in holder.access)
 
 
 class Verdict(NamedTuple):

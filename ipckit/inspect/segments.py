@@ -19,6 +19,7 @@ from ipckit.inspect._own.segment_verdict import judge_segment, judge_unread
 from ipckit.inspect._own.sync_look import sync_fields
 from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect._shm_files import shm_files
+from ipckit.inspect.records import users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +45,18 @@ def collect(scan: Scan, kind: str) -> Iterator[Record]:
                         yield record
     for thing, path, holders in scan.things("memfd"):
         if path.removesuffix(" (deleted)") == _MEMFD:
-            record = _anonymous(look, kind, scan, thing.inode, holders)
+            record = _anonymous(look, kind, scan, thing.inode, users(holders))
             if record is not None:
                 yield record
+
+
+def absent(name: str, scan: Scan) -> Record | None:
+    """A segment that may not be looked into: it is listed as a ring, but is what was asked for as likely."""
+    file_name = _PREFIX + name[1:]
+    with opened(f"{DIRECTORY}/{file_name}") as file:
+        if not name.startswith("/") or file is None or file.fd is not None:
+            return None
+        return _named(Look({}), scan, "ring", file_name, file)
 
 
 def record_alone(kind: str, name: str, fd: int) -> Record | None:
@@ -61,7 +71,7 @@ def record_alone(kind: str, name: str, fd: int) -> Record | None:
 def _named(look: Look, scan: Scan, kind: str, name: str, file: Opened) -> Record | None:
     """The record of a file in /dev/shm, if it is of that kind."""
     address = f"{kind}:/{name[len(_PREFIX) :]}"
-    holders = scan.holders(file.status.st_dev, file.status.st_ino)
+    holders = users(scan.holders(file.status.st_dev, file.status.st_ino))
     common = _common(address, file.status, holders, scan.unseen)
     if file.fd is None:
         if kind != "ring" or is_spill_file(name):

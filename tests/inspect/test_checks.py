@@ -60,6 +60,8 @@ def in_private(path):
     found["read-only"] = mounts.shared_memory(path)
     mount("tmpfs", path, options="size=0,mode=1777")
     found["endless"] = mounts.shared_memory_size(path)
+    mount("tmpfs", path, options="size=64k,mode=1777")
+    found["tiny"] = mounts.shared_memory_size(path)
     mount("tmpfs", "/dev/shm", options="size=1m,mode=1777")
     with open("/dev/shm/full", "wb") as file:
         file.write(bytes(900 << 10))
@@ -68,6 +70,8 @@ def in_private(path):
         file.write(bytes(124 << 10))
         file.flush()
         found["full"] = list(limits.exhaustion(kernel_limits(["/dev/shm"], processes=False)))
+    mount("tmpfs", "/proc")
+    found["without /proc"] = {finding.name: finding for finding in findings()}
     return found
 
 
@@ -83,6 +87,8 @@ def test_file_systems_that_are_mounted_otherwise(privately):
     assert [finding.level for finding in privately["fine"]] == ["ok", "ok", "ok"]
     assert privately["small"].level == "warning"
     assert privately["small"].found.startswith("1 MiB")
+    assert privately["small"].commands[0].startswith("mount -o remount,size=4M ")
+    assert privately["tiny"].commands[0].startswith("mount -o remount,size=1M ")
     assert privately["read-only"].level == "problem"
     assert "read-only" in privately["read-only"].found
     assert privately["endless"].level == "ok"
@@ -90,6 +96,8 @@ def test_file_systems_that_are_mounted_otherwise(privately):
     assert [(finding.name, finding.level) for finding in privately["full"]] == [("/dev/shm", "problem")]
     assert "ENOSPC" in privately["full"][0].advice
     assert any(command.startswith("mount -o remount,size=") for command in privately["full"][0].commands)
+    assert privately["without /proc"]["/proc"].level == "problem"
+    assert "pseudo-terminals" in privately["without /proc"]
 
 
 def test_shared_memory_elsewhere(tmp_path):
@@ -298,7 +306,8 @@ def near_its_limit():
     while len(os.listdir("/proc/self/fd")) < 60:
         opened.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
     try:
-        return [os.getpid(), *limits.exhaustion(kernel_limits(["RLIMIT_NOFILE"]))]
+        # Of this process alone: another one may be nearer to its own limit.
+        return [os.getpid(), *limits.exhaustion(kernel_limits(["RLIMIT_NOFILE"], processes=False))]
     finally:
         for fd in opened:
             os.close(fd)

@@ -98,6 +98,32 @@ def test_several_that_share_are_one_record(spawn, path, ended):
         assert (record.owners, record.pids) == (1, (os.getpid(),))
 
 
+def take_and_give_back(path):
+    """Change the kernel's list all the time, at its head."""
+    with open(path, "r+b") as file:
+        pause("beginning")
+        while True:
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, 0)
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, 0)
+
+
+def test_a_list_of_many_pages_that_changes_while_it_is_read(spawn, path, tmp_path, ended):
+    """The kernel gives it page by page, and goes on by counting: of two pages, both or none may have a lock."""
+    other = tmp_path / "other file"
+    other.write_bytes(bytes(1))
+    with open(path, "r+b") as file:
+        for start in range(100, 700, 2):  # some 60 bytes of the list each
+            fcntl.fcntl(file, F_OFD_SETLKW, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
+        ended.append(spawn(take_and_give_back, str(other)))
+        ended[0].wait_reached("beginning")
+        ended[0].resume("beginning")
+        for _ in range(20):
+            found = on(path)
+            assert [(lock.start, lock.owners, lock.pids) for lock in sorted(found, key=lambda lock: lock.start)] == [
+                (start, 1, (os.getpid(),)) for start in range(100, 700, 2)
+            ]
+
+
 def wait_for(path, kind, start, length, how):
     """Sleep in the one call of the kernel until the lock is free."""
     with open(path, "r+b") as file:

@@ -22,7 +22,7 @@ from ipckit.inspect._processes.process_memory import memory_of
 from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.futex_waiters import FutexWaiters, collect
 from ipckit.sync import Event
-from ipckit.testing import pause, wait_blocked
+from ipckit.testing import pause, reached
 from tests.inspect.elsewhere import WAS_ROOT, become_nobody
 
 NAME = f"/test-futex-{os.getpid()}"
@@ -200,6 +200,7 @@ def test_what_only_the_process_has_is_counted_and_not_listed(spawn, ended):
     cases = {"own": WAIT_BITSET, "anonymous": WAIT_BITSET | PRIVATE}
     ended += [spawn(wait_in_memory, kind, "", operation) for kind, operation in cases.items()]
     ended.append(spawn(wait_among_threads))
+    ended[2].wait_reached("its threads wait")  # before that it waits for them to begin, in the same call
     for child in ended:
         child.wait_blocked("futex")
     assert [record_of(child.pid) for child in ended[:2]] == [None, None]
@@ -217,11 +218,17 @@ def wait_among_threads():
 
     for operation in (WAIT, WAIT | PRIVATE):
         threading.Thread(target=sleep, args=(operation,), daemon=True).start()
-    while len(started) < 2:
-        time.sleep(0)
-    for tid in started:
-        wait_blocked(os.getpid(), "futex", tid=tid)
+    while len(started) < 2 or not all(sleeps_at(tid, address_of(own)) for tid in started):
+        time.sleep(0.001)
+    reached("its threads wait")
     wait(made("anonymous", ""), WAIT)
+
+
+def sleeps_at(tid, address):
+    """Whether a thread of this process sleeps in a call about that address, and not for the lock of the interpreter."""
+    with open(f"/proc/self/task/{tid}/syscall") as file:
+        words = file.read().split()
+    return len(words) > 1 and int(words[1], 16) == address
 
 
 def wait_for_words():

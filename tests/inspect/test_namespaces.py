@@ -63,6 +63,11 @@ def needs_sight(child: Child) -> None:
         pytest.skip("a process in a user namespace of its own may not be looked into here")
 
 
+def keep(pid: int, kind: str) -> int:
+    """A descriptor that keeps the number of a namespace from being given again, and no process in it."""
+    return os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def test_a_container_is_told_apart_and_read_from_outside(spawn: Spawn, tmp_path: Path) -> None:
     with told_by(spawn, in_a_container, tmp_path) as (child, (inode,)):
         needs_sight(child)
@@ -75,8 +80,10 @@ def test_a_container_is_told_apart_and_read_from_outside(spawn: Spawn, tmp_path:
         assert theirs.queues == f"/proc/{child.pid}/root/dev/mqueue"
         assert os.listdir(theirs.shared_memory) == ["theirs"]
         assert os.listdir(theirs.queues) == ["theirs"]
+        kept = keep(child.pid, "ipc")
     assert inode not in {found.inode for found in namespaces.ipc_namespaces(Scan.take(set()))}
     assert namespaces.same_ipc_namespace(child.pid) is None
+    os.close(kept)
 
 
 def with_ipc_of_its_own(path: str) -> None:
@@ -99,7 +106,7 @@ def with_pids_of_its_own(path: str) -> None:
     if first == 0:
         os.read(reader, 1)
         os._exit(0)
-    tell(path, [namespace_of(first, "pid")])
+    tell(path, [namespace_of(first, "pid"), first])
     os.kill(first, signal.SIGKILL)
     os.waitpid(first, 0)
     os.close(reader)
@@ -107,14 +114,16 @@ def with_pids_of_its_own(path: str) -> None:
 
 
 def test_a_pid_namespace_lives_as_long_as_a_process_is_in_it(spawn: Spawn, tmp_path: Path) -> None:
-    with told_by(spawn, with_pids_of_its_own, tmp_path) as (child, (inode,)):
+    with told_by(spawn, with_pids_of_its_own, tmp_path) as (child, (inode, first)):
         needs_sight(child)
         assert inode != namespace_of("self", "pid")
         assert namespaces.pid_namespace_alive(inode) is True
+        kept = keep(first, "pid")
     own = namespace_of("self", "pid")
     assert own is not None
     assert namespaces.pid_namespace_alive(own) is True
     gone = namespaces.pid_namespace_alive(inode)
+    os.close(kept)
     if own != FIRST_PID or not WAS_ROOT or Scan.take(set()).unseen:
         assert gone is None
     else:

@@ -7,13 +7,13 @@ import mmap
 import os
 import signal
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ipckit import inspect, posix
-from ipckit.errors import NotFoundError
+from ipckit.errors import AccessError, NotFoundError
 from ipckit.features import mqueue_mount
 from ipckit.inspect import Look
 from ipckit.inspect._queue_folder import queue_folder
@@ -179,15 +179,22 @@ def test_a_queue_that_may_not_be_read_tells_its_owner_alone(queue: posix.Message
     assert in_fork(look) == (0, 0o600, None, None, None, "")
 
 
+def hide_queues() -> str | None:
+    """Unmount the mqueue file system for this process alone, and become nobody; why not, where that can't be."""
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None):
+        return f"a mount namespace is forbidden here: {os.strerror(ctypes.get_errno())}"
+    while (where := mqueue_mount()) is not None:
+        if libc.umount2(os.fsencode(where), MNT_DETACH):
+            return f"{where} cannot be unmounted: {os.strerror(ctypes.get_errno())}"
+    become_nobody()
+    return None
+
+
 @needs_root
 def test_where_queues_cannot_be_listed_those_that_are_open_are_found_and_the_rest_is_spoken_of() -> None:
     def look() -> str | list[Any]:
-        if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None):
-            return f"a mount namespace is forbidden here: {os.strerror(ctypes.get_errno())}"
-        while (where := mqueue_mount()) is not None:
-            if libc.umount2(os.fsencode(where), MNT_DETACH):
-                return f"{where} cannot be unmounted: {os.strerror(ctypes.get_errno())}"
-        become_nobody()
+        if why := hide_queues():
+            return why
         with posix.MessageQueue.create(unlink_on_close=True) as queue:
             look = Look(["mq", "shm"])
             found = {record.address: record for record in look}
@@ -200,6 +207,36 @@ def test_where_queues_cannot_be_listed_those_that_are_open_are_found_and_the_res
         pytest.skip(found)
     assert found[:3] == [True, None, "in use"]
     assert any("mount -t mqueue none /dev/mqueue" in note for note in found[3:])
+
+
+@needs_root
+def test_where_queues_cannot_be_listed_one_that_nobody_has_open_is_found_by_its_name_and_removed() -> None:
+    theirs = posix.MessageQueue.create()
+
+    def look() -> str | list[Any]:
+        if why := hide_queues():
+            return why
+        posix.MessageQueue.create(name).close()
+        mine, other, none = inspect.find_all([f"mq:{name}", f"mq:{theirs.name}", f"mq:{name}-none"]).values()
+        assert isinstance(mine, PosixQueue)
+        assert other is not None
+        with pytest.raises(AccessError):
+            inspect.remove(other)
+        inspect.remove(mine)
+        gone = inspect.find_all([mine.address])[mine.address]
+        return [mine.address, mine.uid, mine.use, mine.pids, other.address, other.use, none, gone]
+
+    name = f"{theirs.name}-nobody"
+    theirs.close()
+    try:
+        found = in_fork(look)
+    finally:
+        theirs.unlink()
+        with suppress(NotFoundError):
+            theirs.unlink_name(name)
+    if isinstance(found, str):
+        pytest.skip(found)
+    assert found == [f"mq:{name}", NOBODY, "0 of 10 messages", (), f"mq:{theirs.name}", "", None, None]
 
 
 # --- semaphores -------------------------------------------------------------------------------------------------------
@@ -220,8 +257,11 @@ def test_a_semaphore_tells_its_value_and_who_waits(semaphore: posix.Semaphore, s
     assert (holder.process.pid, holder.mapped) == (os.getpid(), True)
     child = spawn(wait_for_it, semaphore.name)
     child.wait_blocked("futex")
-    record = inspect.find(f"sem:{semaphore.name[1:]}")
-    assert isinstance(record, PosixSemaphore)
+    while True:  # between two slices of its wait the kernel's count of waiters has it not
+        record = inspect.find(f"sem:{semaphore.name[1:]}")
+        assert isinstance(record, PosixSemaphore)
+        if record.waiting:
+            break
     assert (record.value, record.waiting, record.use) == (0, 1, "value 0, 1 waiting")
     assert sorted(record.pids) == sorted((os.getpid(), child.pid))
     child.kill()

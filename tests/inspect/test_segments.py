@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
-import struct
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ipckit import sync
-from ipckit._names import unique_name
 from ipckit.errors import NotFoundError
 from ipckit.inspect import find
 from ipckit.inspect._own.segment_verdict import judge_segment
-from ipckit.inspect._processes.scan import Scan
-from ipckit.inspect.segments import Creator, Participant, Ring, Segment, Sync, collect
+from ipckit.inspect.segments import Creator, Participant, Ring, Sync
 from ipckit.ring import BroadcastRing, Latest, MpmcRing, SpscRing
 from ipckit.testing import Child, pause
 from tests.inspect.elsewhere import WAS_ROOT, become_nobody
+from tests.inspect.segment_files import HEADER, a_name, path_of, unscanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ipckit.testing import Spawn
-
-HEADER = 4096
-NAME = unique_name
-
-
-def path_of(name: str) -> str:
-    return f"/dev/shm/ipckit.{name[1:]}"
 
 
 def ring_of(name: str) -> Ring:
@@ -50,20 +40,10 @@ def sync_of(name: str) -> Sync:
     return record
 
 
-def unscanned(name: str, kind: str = "ring") -> Segment | None:
-    """The record where no process could be looked into, but none is known to have refused either."""
-    found = [record for record in collect(Scan(), kind) if record.name == name]
-    assert len(found) <= 1
-    assert all(isinstance(record, Segment) for record in found)
-    return found[0] if found else None
-
-
 @pytest.fixture
 def name() -> Iterator[str]:
-    name = NAME()
-    yield name
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path_of(name))
+    with a_name() as name:
+        yield name
 
 
 @contextlib.contextmanager
@@ -211,6 +191,16 @@ def test_a_ring_while_its_maker_uses_it_is_stopped_and_is_killed(use: Any, name:
     assert record.holders == ()
 
 
+def test_who_only_reads_it_looks_and_has_it_not(name: str) -> None:
+    """As every look does, for the looks of others."""
+    with SpscRing.create(name, capacity=4096):
+        assert ring_of(name).holders
+    with open(path_of(name), "rb") as file, mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ):
+        assert (ring_of(name).holders, ring_of(name).verdict.state) == ((), "idle")
+        with open(path_of(name), "r+b"):
+            assert (ring_of(name).pids, ring_of(name).verdict.state) == ((os.getpid(),), "in use")
+
+
 def test_a_ring_that_nobody_has_is_idle_as_long_as_its_maker_runs(name: str) -> None:
     with SpscRing.create(name, capacity=4096) as ring:
         ring.send(b"one")
@@ -298,7 +288,7 @@ def wait_for(condition: sync.Condition) -> None:
             condition.wait()
 
     in_thread(wait)
-    while not condition.waiters:
+    while not condition.n_waiting or condition.locked():  # it gives the mutex back once it is one of those who wait
         pass
 
 
@@ -421,12 +411,15 @@ def look_as_nobody(name: str) -> None:
     assert record.problem == "its mode 0600 forbids us to look into it"
     assert record.verdict == ("unknown", record.problem)
     assert (record.aliases, record.use) == ((f"sync:{name}",), "")
+    assert find(f"sync:{name}").address == record.address
 
 
 @pytest.mark.skipif(not WAS_ROOT, reason="only root can become another user")
 def test_another_users_segment_is_told_as_far_as_stat_can(name: str, spawn: Spawn) -> None:
     with SpscRing.create(name, capacity=4096):
         spawn(look_as_nobody, name).result()
+        with pytest.raises(NotFoundError):
+            find(f"sync:{name}")  # by who may look, and sees that it is a ring
 
 
 def test_a_creator_of_another_pid_namespace() -> None:
@@ -448,124 +441,3 @@ def test_a_creator_of_another_pid_namespace() -> None:
     )
     elsewhere = Participant("consumer", pid=9, pid_namespace=77, alive=False)
     assert judge(False, may_run=True, participants=(elsewhere,))[0] == "unknown"
-
-
-# --- garbage ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def originals() -> dict[str, bytes]:
-    """A segment of each sort, in bytes."""
-    found = {}
-    makers: dict[str, Any] = {
-        "spsc": lambda name: SpscRing.create(name, capacity=4096),
-        "mpmc": lambda name: MpmcRing.create(name, capacity=4096, participants=4),
-        "broadcast": lambda name: BroadcastRing.create(name, capacity=4096, participants=4),
-        "latest": lambda name: Latest.create(name, max_size=64, buffers=2),
-        **{
-            cls: lambda name, cls=cls: getattr(sync, cls).create(name)
-            for cls in ("Mutex", "RWLock", "Condition", "Once")
-        },
-        "Barrier": lambda name: sync.Barrier.create(name, parties=3),
-        "Tracked": lambda name: sync.Semaphore.create(name, value=3, tracked=True),
-    }
-    for sort, make in makers.items():
-        name = NAME()
-        with contextlib.closing(make(name)):
-            found[sort] = Path(path_of(name)).read_bytes()
-            os.unlink(path_of(name))
-    return found
-
-
-def write(name: str, content: bytes) -> None:
-    with open(path_of(name), "wb") as file:
-        file.write(content)
-
-
-def looks(name: str) -> list[Segment]:
-    return [record for kind in ("ring", "sync") if (record := unscanned(name, kind)) is not None]
-
-
-def test_torn_at_any_size(name: str, originals: dict[str, bytes]) -> None:
-    content = originals["mpmc"]
-    for size in [*range(0, 200, 9), 4088, 4095, *range(HEADER, len(content), 997), len(content) - 1]:
-        write(name, content[:size])
-        records = looks(name)
-        if size < HEADER:
-            assert records == []
-        else:
-            (record,) = records
-            assert (record.kind, record.type) == ("ring", None)
-            assert record.problem == f"it is torn: it should have {len(content)} bytes"
-            assert record.verdict.state == "unknown"
-    write(name, content + b"more")
-    assert looks(name)[0].verdict.state == "unknown"
-
-
-def test_another_version_of_the_layout(name: str, originals: dict[str, bytes]) -> None:
-    write(name, struct.pack("<H", 999) + originals["Mutex"][2:])
-    (record,) = looks(name)
-    assert (record.kind, record.layout, record.type) == ("sync", 999, None)
-    assert record.problem == "its layout is of version 999, and this ipckit knows version 2"
-    assert record.verdict.state == "unknown"
-
-
-def test_a_copy_of_a_segment(name: str, originals: dict[str, bytes]) -> None:
-    write(name, originals["Mutex"])
-    assert looks(name)[0].problem == "the object in it was copied from another file"
-    write(name, originals["spsc"])
-    assert (looks(name)[0].type, looks(name)[0].verdict.state) == ("SpscRing", "idle")
-
-
-def test_what_is_no_file(name: str) -> None:
-    path = path_of(name)
-    os.mkfifo(path)
-    assert looks(name) == []
-    os.unlink(path)
-    os.symlink("/dev/zero", path)
-    assert looks(name) == []
-    os.unlink(path)
-    write(name, b"")
-    assert looks(name) == []
-    write(name, os.urandom(3 * HEADER))
-    assert looks(name) == []
-
-
-WORDS = st.one_of(
-    st.sampled_from((0, 1, 2, 5, 8, 4096, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, (1 << 64) - 1)),
-    st.integers(0, (1 << 64) - 1),
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_garbage_anywhere(data: st.DataObject, originals: dict[str, bytes]) -> None:
-    sort = data.draw(st.sampled_from(sorted(originals)))
-    content = bytearray(originals[sort])
-    end = len(content) // 8 - 1
-    places = st.one_of(st.integers(0, 80), st.integers(HEADER // 8, min(HEADER // 8 + 130, end)), st.integers(0, end))
-    for place, word in data.draw(st.lists(st.tuples(places, WORDS), min_size=1, max_size=12)):
-        struct.pack_into("<Q", content, 8 * place, word)
-    if data.draw(st.booleans()):  # what the first look refuses is put right
-        content[:24] = originals[sort][:24]
-    name = NAME()
-    try:
-        write(name, bytes(content))
-        for record in looks(name):
-            assert record.verdict.reason
-            assert isinstance(record.use, str)
-            assert repr(record)
-    finally:
-        os.unlink(path_of(name))
-
-
-def test_what_vanishes_meanwhile_is_left_out(name: str) -> None:
-    with SpscRing.create(name, capacity=4096) as ring:
-        other = SpscRing.create(NAME(), capacity=4096)
-        found = collect(Scan(), "ring")
-        first = next(found)
-        for each in (ring, other):
-            each.unlink()
-        left = {record.name for record in found} & {ring.name, other.name} - {first.name}
-        assert left == set()
-        other.close()

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipckit import inspect
 from ipckit.filelock import Flock, OfdLock, RecordLock
@@ -37,8 +37,12 @@ def test_the_same_locks_as_lslocks(start: Callable[..., Program], spawn: Spawn, 
         child = spawn(wait_for, str(path))
         child.wait_blocked("flock")
         columns = "PID,TYPE,INODE,MODE,START,END,PATH"
-        said = json.loads(start("lslocks", "--json", "-o", columns, package="util-linux").finish())
-        rows = [row for row in said["locks"] if int(row["inode"]) == path.stat().st_ino]
+        rows: list[dict[str, Any]] = []
+        for _ in range(20):  # the kernel's list, where locks of others change meanwhile, may come without some
+            said = json.loads(start("lslocks", "--json", "-o", columns, package="util-linux").finish())
+            rows = [row for row in said["locks"] if int(row["inode"]) == path.stat().st_ino]
+            if len({(row["type"], row["mode"]) for row in rows}) == 4:
+                break
         held = {
             (TYPES[row["type"]], row["mode"], int(row["start"]), int(row["end"]), int(row["pid"]))
             for row in rows

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ipckit.errors import AccessError, ClosedError, DeadlockError, NotFoundError, SyscallError, TimeoutExpired
+from ipckit.errors import AccessError, ClosedError, NotFoundError, SyscallError, TimeoutExpired
 from ipckit.filelock import FileRWLock, Flock, Holder, OfdLock, RecordLock
 from ipckit.testing import reached, wait_blocked
 
@@ -84,13 +84,13 @@ def wait_and_report(lock: FileLock) -> str:
 
 def wait_through_signals(lock: FileLock, timeout: float) -> tuple[bool, bool]:
     signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)  # a wait that began anew each time would never end
     started = time.monotonic()
     got = lock.acquire(timeout=timeout)
     waited = time.monotonic() - started
     signal.setitimer(signal.ITIMER_REAL, 0)
     lock.close()
-    return got, timeout <= waited < timeout + 5
+    return got, timeout <= waited
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -264,6 +264,7 @@ def test_an_exec_drops_the_lock(path: str, spawn: Spawn, stack: ExitStack) -> No
             assert subprocess.run([sys.executable, "-c", ""], check=False).returncode == 0
         lock = kind(path)
         holder = spawn(take_and_exec, lock)
+        holder.wait_reached("holding")
         assert lock.acquire(timeout=20), kind  # the child runs on, as another program
         holder.kill()
         lock.close()
@@ -271,6 +272,7 @@ def test_an_exec_drops_the_lock(path: str, spawn: Spawn, stack: ExitStack) -> No
 
 def take_and_exec(lock: FileLock) -> None:
     lock.acquire()
+    reached("holding")
     os.execlp("sleep", "sleep", "1000")
 
 
@@ -311,11 +313,13 @@ def test_the_kernel_finds_a_circle_of_record_locks(path: str, spawn: Spawn, stac
     child = spawn(cross, second, first)
     child.wait_reached("holding")
     child.wait_blocked("fcntl")
-    with pytest.raises(DeadlockError) as caught:
-        second.acquire(timeout=20)
-    assert isinstance(caught.value, SyscallError)
+    try:
+        outcome = "acquired" if second.acquire(timeout=20) else "timeout"
+    except SyscallError as error:
+        outcome = type(error).__name__
     first.release()
-    assert child.result() == "acquired"
+    # Where we came between two slices of the child's wait, it was the child who closed the circle.
+    assert {outcome, child.result()} == {"DeadlockError", "acquired"}
 
 
 def test_holders_are_found(path: str, spawn: Spawn, stack: ExitStack) -> None:
@@ -460,3 +464,19 @@ def test_closing_ends_a_wait_of_another_thread_and_keeps_the_descriptor_until_th
         thread.join()
         assert isinstance(caught[0], ClosedError)
         holder.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("kind", [OfdLock, RecordLock, Flock, FileRWLock])
+def test_another_users_file_in_a_sticky_directory(tmp_path: Path, kind: type[FileLock]) -> None:
+    """Where sysctl fs.protected_regular is 1 or 2, as many distributions have it, O_CREAT is refused there."""
+    tmp_path.chmod(0o1777)
+    path = tmp_path / "lock"
+    path.touch()
+    path.chmod(0o666)
+    os.chown(path, 65534, 65534)
+    os.chown(tmp_path, 65533, 65533)
+    lock = kind(path)
+    with lock:
+        assert lock.held == "exclusive"
+    lock.close()

@@ -94,7 +94,7 @@ def core(lanes: tuple[str, ...] = _LANES, lane: str = "ipckit._lane") -> Iterato
         yield Finding(name="C core", level="problem", found=what, advice=advice, commands=again)
         return
     stable = all(".abi3." in os.path.basename(path) for path in paths)
-    kind = "for every Python from 3.10 on (abi3)" if stable else "for this Python only"
+    kind = "for every Python from 3.11 on (abi3)" if stable else "for this Python only"
     yield Finding(name="C core", level="ok", found=f"compiled {kind}, in {os.path.dirname(paths[0])}")
     try:
         import_module(lane)

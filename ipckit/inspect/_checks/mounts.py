@@ -103,7 +103,7 @@ def shared_memory_size(directory: str = DIRECTORY) -> Finding:
         return Finding(name=name, level="ok", found="as much as there is memory")
     if size <= _SMALL:
         what = f"{quantity(size)}, which a few large rings fill"
-        commands = (f"mount -o remount,size={4 * size >> 20}M {directory}", "docker run --shm-size=1g")
+        commands = (f"mount -o remount,size={max(4 * size >> 20, 1)}M {directory}", "docker run --shm-size=1g")
         return Finding(
             name=name, level="warning", found=what, advice="enlarge it before it is needed", commands=commands
         )

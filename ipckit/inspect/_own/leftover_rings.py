@@ -13,7 +13,7 @@ from ipckit.inspect._own.ring_look import ring_fields
 from ipckit.inspect._own.segment_look import Look
 from ipckit.inspect._own.segment_verdict import judge_segment
 from ipckit.inspect._verdicts import judge
-from ipckit.inspect.records import Verdict
+from ipckit.inspect.records import Verdict, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,8 +108,9 @@ class Rings:
 
     def _find_held(self) -> Iterator[tuple[int, _Held]]:
         for family in ("memfd", "file"):
-            for thing, name, holders in self._scan.things(family):
-                if not _may_be_segment(name):
+            for thing, name, everybody in self._scan.things(family):
+                holders = users(everybody)
+                if not holders or not _may_be_segment(name):
                     continue
                 paths = [f"/proc/{holder.process.pid}/fd/{fd}" for holder in holders for fd in holder.descriptors]
                 unread = not paths  # it is only mapped
@@ -138,7 +139,7 @@ class Rings:
             fields = None
         if fields is None:
             return _Ring(Verdict("unknown", "its ring is torn, or of another version"), None)
-        holders = self._scan.holders(file.status.st_dev, file.status.st_ino)
+        holders = users(self._scan.holders(file.status.st_dev, file.status.st_ino))
         verdict = judge_segment(
             holders, held=look.held(), creator=look.creator(), participants=fields["participants"], may_run=look.may_run
         )

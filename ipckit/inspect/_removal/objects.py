@@ -31,6 +31,7 @@ _SYSTEM_V = {
     "sysv-shm": ("ipckit.sysv", "SharedMemory"),
 }
 _PATHS: dict[str, Callable[[int], bool]] = {"fifo": stat.S_ISFIFO, "unix": stat.S_ISSOCK}
+_KEY_MASK = 0xFFFFFFFF
 _HALF_OF_ID = 16  # hexadecimal digits
 
 
@@ -92,7 +93,8 @@ def _remove_system_v(record: Any) -> None:
     kind = _class(_SYSTEM_V[record.kind])._kind
     facts = kind.facts(record.id, record.address)
     changed = facts.changed_s and record.since is not None and facts.changed_s != int(record.since)
-    if facts[:2] != (record.key, record.creator_uid) or changed:
+    # IPC_STAT tells the key as a C int: one that begins with a bit set is negative there.
+    if (facts.key & _KEY_MASK, facts.creator_uid) != (record.key, record.creator_uid) or changed:
         raise syscall_error(errno.ENOENT, "IPC_RMID", record.address, remedy="another one has its number now")
     kind.remove(record.id, facts, record.address)
 

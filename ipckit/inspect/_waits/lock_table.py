@@ -50,20 +50,25 @@ class Lock:
     Attributes:
         numbers: its numbers in /proc/locks.
         pids: who has it, as far as that names a process that surely still does.
-        owners: how many have it.
+        lines: how often it was found listed.
         seen: processes and descriptors that have it.
         path: the file, by one of the descriptors.
     """
 
-    __slots__ = ("key", "numbers", "owners", "path", "pids", "seen")
+    __slots__ = ("key", "lines", "numbers", "path", "pids", "seen")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.numbers: set[int] = set()
         self.pids: set[int] = set()
-        self.owners = 0
+        self.lines = 0
         self.seen: list[tuple[Process, int]] = []
         self.path: str | None = None
+
+    @property
+    def owners(self) -> int:
+        """How many have it; descriptors that came of fork(2), and a list that was torn, may tell an owner twice."""
+        return self.lines if self.key.access == "READ" else 1
 
 
 class LockTable:
@@ -92,6 +97,7 @@ class LockTable:
             if namespace_of("self", "pid") != FIRST_PID:
                 scan.notes.append(_OUTSIDE)
             table._match(scan)
+            table._look_again(scan)
         table._name_linked()
         return table
 
@@ -106,7 +112,7 @@ class LockTable:
             elif line.kind in TYPES:
                 lock = self._locks.setdefault(_key(line), Lock(_key(line)))
                 lock.numbers.add(line.number)
-                lock.owners += 1
+                lock.lines += 1
                 # The taker of a flock may have ended, or passed it on; a process that has a record lock has it.
                 if line.kind == "POSIX" and line.pid > 0:
                     lock.pids.add(line.pid)
@@ -116,15 +122,20 @@ class LockTable:
             line = parsed(entry.line)
             if line is not None and line.kind in TYPES:
                 lock = self._locks.setdefault(_key(line), Lock(_key(line)))
-                lock.owners += 1
+                lock.lines += 1
                 _found(lock, entry.process, entry.descriptor, entry.path)
 
     def _match(self, scan: Scan) -> None:
-        """Give each lock its holders; leave out those that have gone since the kernel listed them."""
+        """Give each lock its holders, as the scan saw them."""
         for entry in scan.locks:
             line = parsed(entry.line)
-            if line is not None and (lock := self._locks.get(_key(line))):
+            if line is None or line.kind not in TYPES:
+                continue
+            if lock := self._locks.get(_key(line)) or self._left_out(_key(line), entry.process):
                 _found(lock, entry.process, entry.descriptor, entry.path)
+
+    def _look_again(self, scan: Scan) -> None:
+        """Search for those who have the locks that have no holder yet; leave out locks that are gone meanwhile."""
         looked_into = {process.pid for process in scan.processes}
         open_questions = {
             key: lock for key, lock in self._locks.items() if not lock.seen and not lock.pids - looked_into
@@ -144,6 +155,14 @@ class LockTable:
         for key, lock in open_questions.items():
             if not lock.seen and key not in there:
                 del self._locks[key]
+
+    def _left_out(self, key: Key, process: Process) -> Lock | None:
+        """A lock that the kernel's list, torn between two pages, does not have, if *process* does still have it."""
+        if all(_key(line) != key for _, line in held_by(process.pid)):
+            return None
+        lock = self._locks[key] = Lock(key)
+        lock.lines = 1
+        return lock
 
     def _name_linked(self) -> None:
         """Tell the names in /dev/shm of files that were made there without one, as ipckit's segments are."""
