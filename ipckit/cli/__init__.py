@@ -7,6 +7,9 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command that *arguments* (by default those of this process) name; return the exit status."""
-    from ipckit.cli.commands import run
+    try:
+        from ipckit.cli.commands import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # while modules were imported
+        return 130

@@ -57,7 +57,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     out = parser.add_argument_group("results, besides the table")
     out.add_argument("--json", metavar="FILE", help="everything, raw samples too; - is stdout, instead of the table")
     out.add_argument("--csv", metavar="FILE", help="one line for each figure; - is stdout, instead of the table")
-    out.add_argument("--html", metavar="FILE", help="one page with plots, that works offline and prints")
+    out.add_argument("--html", metavar="FILE", help="one page with plots, that works offline and prints; - as above")
     old = parser.add_argument_group("comparison")
     old.add_argument("--compare", metavar="OLD.json", help="say what differs from an earlier run beyond the noise")
     old.add_argument("--with", metavar="NEW.json", dest="new", help="compare with that run, and measure nothing")
@@ -71,8 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.new and not arguments.compare:
         raise Failure("--with NEW.json needs --compare OLD.json", status=2)
-    if arguments.json == arguments.csv == "-":
-        raise Failure("--json - and --csv - can't both go to stdout", status=2)
+    to_stdout = [f"--{form} -" for form in ("json", "csv", "html") if getattr(arguments, form) == "-"]
+    if len(to_stdout) > 1:
+        raise Failure(f"{' and '.join(to_stdout)} can't both go to stdout", status=2)
     if find_spec("rich") is None:
         raise Failure("the table needs the package rich: pip install 'ipckit[cli]'", status=2)
     if arguments.html and find_spec("matplotlib") is None:
@@ -157,10 +158,12 @@ def _rows(arguments: argparse.Namespace) -> tuple[list[type[Row]], dict[str, str
         rows, missing = load(*arguments.also)
     except ImportError as error:
         raise Failure(f"--also: {error}", status=2) from None
-    if not arguments.only:
+    if arguments.only is None:
         wanted = {row.name for row in rows if row.name in QUICK_ROWS or row.__module__ in arguments.also}
         return [row for row in rows if row.name in wanted or not arguments.quick], missing
     patterns = [pattern.strip() for option in arguments.only for pattern in option.split(",") if pattern.strip()]
+    if not patterns:
+        raise Failure("--only names no row", status=2)
     names = [*(row.name for row in rows), *missing]
     for pattern in patterns:
         if not any(_matches(name, pattern) for name in names):
@@ -205,8 +208,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _check_writable(path: str | None) -> None:
     """To find out after minutes that the result can't be written would be late."""
-    if path and path != "-":
-        with Path(path).open("a", encoding="utf-8"):
+    if path is not None and path != "-":
+        with open(path, "a", encoding="utf-8"):
             pass
 
 

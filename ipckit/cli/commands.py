@@ -17,6 +17,7 @@ status    meaning
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -55,20 +56,21 @@ COMMANDS = (
 
 def run(arguments: list[str] | None = None) -> int:
     """What `ipckit.cli.main` does."""
+    _occupy()
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")  # an ASCII terminal gets "?" for "µ", not a traceback
     words = sys.argv[1:] if arguments is None else arguments
-    parsed = parser(words[0] if words else None).parse_args(words)
     ended: list[int] = []
 
     def end(signum: int, _frame: FrameType | None) -> NoReturn:
         ended.append(signum)
         raise KeyboardInterrupt
 
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, end)
     try:
+        parsed = parser(words[0] if words else None).parse_args(words)
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, end)
         status: int = parsed.run(parsed)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -88,11 +90,26 @@ def run(arguments: list[str] | None = None) -> int:
     return 128 + ended[0] if ended else status
 
 
+def _occupy() -> None:
+    """Where standard output or standard error is closed, let no object that is opened get its number.
+
+    What is written to standard output fails as it would have; what is said on standard error, nobody wanted to hear.
+    """
+    for fd, name, access in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, access)
+            if null != fd:
+                os.dup2(null, fd)
+                os.close(null)
+            raw = open(fd, "wb", buffering=0, closefd=False)  # noqa: SIM115  # it lives as long as the process
+            setattr(sys, name, io.TextIOWrapper(raw, write_through=True))  # nothing is left to be flushed at the end
+
+
 def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; where *wanted* is the name of one, of that one alone: the others are not imported."""
     top = argparse.ArgumentParser(prog="ipckit", description="Inter-process communication on Linux.")
     top.add_argument("--version", action="version", version=f"ipckit {ipckit.__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(prog="ipckit", title="commands", metavar="COMMAND", required=True)
     for command in (wanted,) if wanted in COMMANDS else COMMANDS:
         import_module(f"ipckit.cli.{command}").add(commands)
     return top

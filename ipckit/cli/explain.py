@@ -79,8 +79,7 @@ def explain(word: str) -> Explanation:
     """What there is to say about *word*.
 
     Raises:
-        Failure: it means nothing.
-        NotFoundError: it is the address of an object that is not there (ENOENT).
+        Failure: it means nothing, or is the address of an object that is not there.
     """
     number = explanations.error_number(word)
     if number is not None:
@@ -95,7 +94,7 @@ def explain(word: str) -> Explanation:
         return _primitive(topic)
     meant = explanations.suggestions(word)
     hint = f"did you mean {', '.join(meant)}?" if meant else "`ipckit explain` lists what there is to explain"
-    raise Failure(f"explain: {printable(word)!r} is no errno, no address of an object and no primitive; {hint}")
+    raise Failure(f"explain: '{printable(word)}' is no errno, no address of an object and no primitive; {hint}")
 
 
 def _error(number: int) -> Explanation:

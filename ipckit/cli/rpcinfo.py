@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ NAMES = Path("/etc/rpc")
 _NO_VERSION = 0
 _MOST_VERSIONS = 1000
 _UINT = (1 << 32) - 1
+_NUMBER = re.compile("[0-9]{1,20}|0[xX][0-9a-fA-F]{1,20}")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -198,7 +200,7 @@ def _reach(arguments: argparse.Namespace, netid: str, host: str, program: int, v
 
 def _program(word: str) -> int:
     """The number of a program that is given by number or by name."""
-    if word.isdecimal():
+    if _NUMBER.fullmatch(word):
         return _number(word, "PROGRAM")
     number = next((int(line[1]) for line in _lines() if word in {line[0], *line[2:]}), None)
     if number is None:
@@ -207,9 +209,12 @@ def _program(word: str) -> int:
 
 
 def _number(word: str, name: str) -> int:
-    if not word.isdecimal() or int(word) > _UINT:
+    number = -1
+    if _NUMBER.fullmatch(word):
+        number = int(word, 16 if word[:2] in ("0x", "0X") else 10)
+    if not 0 <= number <= _UINT:
         raise Failure(f"rpcinfo: {name} must be from 0 to {_UINT}, not {word!r}", status=2)
-    return int(word)
+    return number
 
 
 def _names() -> dict[int, str]:

@@ -79,7 +79,7 @@ class Rpcbind:
             timeout: seconds to connect; None waits until the kernel gives up.
 
         Raises:
-            NotFoundError: there is no socket at *path* (ENOENT).
+            NotFoundError: there is no socket at *path*, or no host of that name (ENOENT).
             BrokenPeerError: nobody listens (ECONNREFUSED).
             ValueError: an argument is out of range.
         """
@@ -94,6 +94,8 @@ class Rpcbind:
                 return cls(Client.connect_udp(host, port, PROGRAM, version), (host, port))
             return cls(Client.connect_tcp(host, port, PROGRAM, version, timeout=timeout))
         except (NotFoundError, BrokenPeerError) as error:
+            if error.syscall == "getaddrinfo":
+                raise
             subject = str(path) if host is None else f"{host} port {port}"
             raise syscall_error(error.errno or 0, "connect", subject, remedy=_REMEDY) from None
 

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.calling import Calling, on_terminal
-from tests.cli.shell import Running
+from tests.cli.shell import Running, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ipckit.pty import TerminalProcess
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """One interpreter for all that `tests.cli.shell.run` runs."""
+    with prepared():
+        yield
 
 
 @pytest.fixture

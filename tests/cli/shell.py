@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import ipckit
 from ipckit.testing import wait_blocked
+from tests.forking import Programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(ipckit.__file__).parent.parent
 IPCKIT = [sys.executable, "-m", "ipckit"]
@@ -16,14 +24,54 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 SECONDS = 40
 
 
-def run(*words: object, given: bytes = b"", **how: object) -> tuple[int, bytes, str]:
-    """Status, standard output, standard error of a command that ends by itself."""
+commands: list[Programs] = []
+"""What starts the commands of `run`: one, once the fixture `prepared` has made it."""
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Have an interpreter ready, of which each command that `run` runs is a fork: they start in a moment."""
+    with contextlib.closing(Programs(str(ROOT), imports=("ipckit.cli.commands",))) as programs:
+        commands.append(programs)
+        yield
+        commands.remove(programs)
+
+
+def run(*words: object, given: bytes = b"") -> tuple[int, bytes, str]:
+    """Status, standard output, standard error of a command that ends by itself; *given* comes by a pipe."""
+    reading, writing = os.pipe()
+    feeder = threading.Thread(target=_feed, args=(writing, given))
+    feeder.start()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            files = (reading, out.fileno(), err.fileno())
+            arguments = ["-m", "ipckit", *map(str, words)]
+            status = commands[0].run(arguments, os.getcwd(), files, SECONDS)
+        finally:
+            os.close(reading)
+            feeder.join()
+        printed, told = _content(out), _content(err).decode()
+    assert "Traceback" not in told, told
+    return status, printed, told
+
+
+def run_anew(*words: object, **how: object) -> tuple[int, bytes, str]:
+    """The same, by an interpreter that is started for it, in the way that subprocess is told to."""
     command = [*IPCKIT, *map(str, words)]
-    done = subprocess.run(
-        command, input=given, capture_output=True, timeout=SECONDS, check=False, env=ENVIRONMENT, **how
-    )
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=SECONDS, check=False, env=ENVIRONMENT, **how)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return done.returncode, done.stdout, done.stderr.decode()
+
+
+def _feed(pipe: int, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), open(pipe, "wb", buffering=0) as file:
+        while data:
+            data = data[file.write(data) :]
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 class Running:

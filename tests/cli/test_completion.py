@@ -15,7 +15,7 @@ from tests.cli.calling import without_escapes
 
 pytest.importorskip("shtab", reason="shtab is not installed")
 
-NAME = f"/test-complete-{os.getpid()}"
+NAME = f"/{os.urandom(6).hex()}-complete"  # begins as no other object does
 PROMPT = b"ready> "
 
 

@@ -27,8 +27,8 @@ PACKAGES = ("compat", "filelock", "posix", "server", "signals", "sockets.inet", 
 TOLD_ELSEWHERE = {
     "Address", "Attachment", "Credentials", "Holder", "KeepAlive", "MODES", "MOST_FDS", "Message", "QueueAttributes",
     "QueueStatus", "Received", "SegmentStatus", "SetStatus", "SignalDescription", "SignalInfo", "WithCredentials",
-    "blocked", "compat", "errors", "features", "filelock", "handler", "message_queues", "name", "posix", "server",
-    "signals", "sigwait", "sockets", "sync", "sysv", "table",
+    "blocked", "compat", "errors", "features", "filelock", "handler", "message_queues", "name", "posix", "ring", "rpc",
+    "server", "signals", "sigwait", "sockets", "sync", "sysv", "table",
 }  # fmt: skip
 
 
@@ -151,13 +151,13 @@ def test_a_word_that_means_nothing_gets_suggestions(ipckit):
     assert "did you mean broadcast" in done.err
     assert "did you mean EIDRM" in ipckit("explain", "EIDR").err
     assert "`ipckit explain` lists" in ipckit("explain", "zzzzzzzz").err
-    assert "\033" not in ipckit("explain", "\033[2Jq").err
+    assert "explain: '\\x1b[2Jq' is" in ipckit("explain", "\033[2Jq").err
 
 
 def test_an_object_that_is_not_there(ipckit):
     done = ipckit("explain", "ring:/no-such-ring")
-    assert (done.status, done.out) == (1, "")
-    assert "/no-such-ring" in done.err
+    assert (done.status, done.out, done.err) == (1, "", "ipckit: there is no ring:/no-such-ring\n")
+    assert ipckit("explain", "ring:/\033[2J").err == "ipckit: there is no ring:/\\x1b[2J\n"
     assert ipckit("explain", "sysv-mq:key").status == 2
 
 

@@ -17,7 +17,7 @@ from ipckit.filelock import Flock, OfdLock, RecordLock
 from ipckit.posix import Semaphore
 from ipckit.testing import reached, wait_blocked
 from tests.cli.calling import whole
-from tests.cli.shell import run
+from tests.cli.shell import run, run_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ def test_ctrl_c_of_a_terminal_reaches_the_command_once(
 
 def test_a_status_is_told_where_sigchld_was_ignored(tmp_path: Path) -> None:
     how = {"preexec_fn": lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)}
-    assert run("lock", tmp_path / "lock", "--", "sh", "-c", "exit 9", **how)[0] == 9
+    assert run_anew("lock", tmp_path / "lock", "--", "sh", "-c", "exit 9", **how)[0] == 9
 
 
 def test_a_signal_ends_the_wait_for_the_lock(tmp_path: Path, start: Callable[..., Running]) -> None:
@@ -192,3 +192,15 @@ def test_synchronisation_objects(start: Callable[..., Running], spawn: Callable[
         assert run("lock", "--shared", f"sem:{name}", "true")[0] == 2
         semaphore.acquire()
         assert run("lock", "-n", "-E", 9, f"sem:{name}", "true")[0] == 9
+
+
+def test_the_address_of_what_cannot_be_locked_is_no_file_to_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("lock", "sysv-sem:0x1234", "--", "echo", "held")
+    assert (status, out) == (2, b"")
+    assert "lock:sysv-sem:0x1234" in err
+    assert os.listdir() == []
+    assert run("lock", "lock:sysv-sem:0x1234", "--", "echo", "held") == (0, b"held\n", "")
+    assert run("lock", "sysv-sem:0x1234", "--", "echo", "held") == (0, b"held\n", "")  # there is such a file

@@ -16,8 +16,8 @@ from tests.cli.calling import whole
 NAME = f"/test-rm-{os.getpid()}"
 
 
-def unowned(kind):
-    """Make an object that nobody has, and return its address."""
+def unowned(kind, high=0x49):
+    """Make an object that nobody has, with *high* as the first byte of a System V key, and return its address."""
     if kind in {"mq", "sem", "shm"}:
         made = {
             "mq": posix.MessageQueue.create,
@@ -34,7 +34,7 @@ def unowned(kind):
         "sysv-sem": sysv.SemaphoreSet.create,
         "sysv-shm": lambda key: sysv.SharedMemory.create(key, size=1),
     }
-    key = 0x49000000 | (os.getpid() & 0xFFFFFF)
+    key = high << 24 | (os.getpid() & 0xFFFFFF)
     made[kind](key).close()
     return f"{kind}:{key:#x}"
 
@@ -50,6 +50,12 @@ def test_what_nobody_has_is_removed(ipckit, kind):
     assert (done.status, done.err) == (0, "")
     done = ipckit("rm", address)
     assert (done.status, done.out, done.err) == (1, "", f"ipckit: there is no {address}\n")
+
+
+@pytest.mark.parametrize("kind", ["sysv-mq", "sysv-sem", "sysv-shm"])
+def test_a_key_that_is_negative_as_a_c_int_is_one_as_any(ipckit, kind):
+    address = unowned(kind, 0xC9)  # as ftok(path, 0xC9) makes them
+    assert ipckit("rm", address) == (0, f"removed {address}\n", "")
 
 
 def test_what_somebody_has_is_left_unless_forced(ipckit):

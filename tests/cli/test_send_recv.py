@@ -10,8 +10,9 @@ import pytest
 
 from ipckit import BroadcastRing, Fifo, Latest, MpmcRing, SpscRing, features
 from ipckit.errors import NotFoundError
+from ipckit.posix import MessageQueue
 from ipckit.sockets import inet, unix
-from tests.cli.shell import run
+from tests.cli.shell import run, run_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,5 +297,27 @@ def test_closed_standard_streams_are_no_descriptors_of_ours() -> None:
     name = f"/{TAG}-closed"
     with MpmcRing.create(name, unlink_on_close=True) as ring:
         ring.send(b"kept")
-        assert run("recv", f"ring:{name}", preexec_fn=lambda: os.close(1))[0] == 1
+        assert run_anew("recv", f"ring:{name}", preexec_fn=lambda: os.close(1))[0] == 1
         assert ring.receive(timeout=0) == b"kept"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("recv", "--type", "3"),
+        ("recv", "--history", "2"),
+        ("recv", "--listen"),
+        ("send", "--priority", "2", "--type", "1"),
+        ("send", "--listen"),
+    ],
+    ids=" ".join,
+)
+@needs_mqueue
+def test_an_option_that_means_nothing_there_takes_and_sends_nothing(words: tuple[str, ...]) -> None:
+    with MessageQueue.create(unlink_on_close=True) as queue:
+        queue.send(b"stays")
+        status, out, err = run(*words, f"mq:{queue.name}", *["more"] * (words[0] == "send"))
+        assert (status, out) == (2, b"")
+        assert "addresses, not for" in err
+        assert queue.receive(timeout=0).data == b"stays"
+        assert queue.try_receive() is None

@@ -44,6 +44,7 @@ class Threaded(Service):
 
     def __init__(self) -> None:
         self.counted = 0
+        self._counting = threading.Lock()
         self.waiting = threading.Event()
         self.gate = threading.Event()
 
@@ -73,11 +74,13 @@ class Threaded(Service):
         raise GarbageArgumentsError
 
     def count(self) -> int:
-        self.counted += 1
-        return self.counted
+        with self._counting:
+            self.counted += 1
+            return self.counted
 
     def quiet(self) -> Any:
-        self.counted += 1
+        with self._counting:
+            self.counted += 1
         return NO_REPLY
 
     def large(self, size: int) -> bytes:

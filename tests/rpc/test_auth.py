@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ipckit.errors import AuthenticationError
 from ipckit.rpc.auth import AuthNone, AuthStat, AuthSys, Credential, Flavor, OpaqueAuth, authentication_error
+from tests.examples import examples
 
 UINT = st.integers(0, (1 << 32) - 1)
 
@@ -34,7 +35,7 @@ def test_nothing_is_said_without_a_credential() -> None:
 
 @pytest.mark.slow
 @given(UINT, st.binary(max_size=255), UINT, UINT, st.lists(UINT, max_size=16))
-@settings(max_examples=100)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_system_credential_comes_back_as_it_went(
     stamp: int, name: bytes, uid: int, gid: int, gids: list[int]
 ) -> None:

@@ -8,7 +8,6 @@ import pickle
 import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,6 +84,8 @@ def test_every_status_is_its_error_and_the_connection_goes_on(spawn: Spawn) -> N
 
 @both
 def test_replies_overtake_one_another(spawn: Spawn, kind: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
     count = 8
     with served(spawn, kind) as (client, child), ThreadPoolExecutor(count) as pool:
         waiting = []
@@ -98,6 +99,8 @@ def test_replies_overtake_one_another(spawn: Spawn, kind: str) -> None:
 
 @both
 def test_many_threads_each_get_their_own_replies(spawn: Spawn, kind: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
     def calls(number: int) -> None:
         for index in range(60):
             data = words(number, index) * (1 + 997 * (index % 7 == 0))
@@ -112,6 +115,8 @@ def test_many_threads_each_get_their_own_replies(spawn: Spawn, kind: str) -> Non
 @both
 def test_large_calls_of_many_threads_do_not_stand_in_each_others_way(spawn: Spawn, kind: str) -> None:
     # Together they exceed every buffer, both ways: whoever cannot send has to read.
+    from concurrent.futures import ThreadPoolExecutor
+
     data = [bytes([number]) * 3_000_000 for number in range(4)]
     with served(spawn, kind) as (client, _), ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda one: client.call_raw(scripted.ECHO, one, 40), data))
@@ -237,6 +242,8 @@ BREAKS: dict[str, tuple[int, bytes, type[Exception]]] = {
 def test_all_who_wait_learn_that_the_connection_broke(
     spawn: Spawn, procedure: int, data: bytes, expected: type[Exception]
 ) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
     with served(spawn, "tcp") as (client, child), ThreadPoolExecutor(2) as pool:
         waiting = []
         for index in range(2):
@@ -283,6 +290,8 @@ def test_a_server_that_is_gone_is_not_found_again() -> None:
 
 
 def test_close_ends_those_who_wait(spawn: Spawn) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
     with served(spawn, "unix") as (client, child), ThreadPoolExecutor(3) as pool:
         waiting = []
         for index in range(3):
@@ -369,6 +378,8 @@ class FromAHandlerError(Exception):
 
 @pytest.mark.slow
 def test_an_exception_anywhere_in_a_call_leaves_others_free_to_call(spawn: Spawn) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
     within = ("_client/stream_link.py", "_client/reading.py", "_client/turns.py")
 
     def call_and_raise_at(index: int) -> bool:

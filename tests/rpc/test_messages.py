@@ -12,6 +12,7 @@ from ipckit import errors
 from ipckit.rpc._wire import message as wire
 from ipckit.rpc._wire.message import BadCall, decode_call, decode_reply, encode_call
 from ipckit.rpc.auth import AuthStat, AuthSys, Flavor, OpaqueAuth
+from tests.examples import examples
 
 UINT = st.integers(0, (1 << 32) - 1)
 AUTHS = st.builds(OpaqueAuth, UINT, st.binary(max_size=400))
@@ -29,7 +30,7 @@ def test_a_call_is_the_bytes_of_the_rfc() -> None:
 
 @pytest.mark.slow
 @given(UINT, UINT, UINT, UINT, AUTHS, AUTHS, st.binary(max_size=40))
-@settings(max_examples=200)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_call_comes_back_as_it_went(
     xid: int, program: int, version: int, procedure: int, credential: OpaqueAuth, verifier: OpaqueAuth, rest: bytes
 ) -> None:
@@ -176,7 +177,7 @@ def test_every_reply_that_is_cut_short_says_so(message: bytes) -> None:
 
 @pytest.mark.slow
 @given(st.binary(max_size=80))
-@settings(max_examples=300)
+@settings(max_examples=examples(150), deadline=None)
 def test_random_bytes_raise_nothing_else(data: bytes) -> None:
     for start in (b"", words(1, 0, 2), words(1, 1, 0), words(1, 1, 1)):
         try:

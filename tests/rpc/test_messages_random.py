@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from ipckit.rpc._wire.message import encode_call
 from ipckit.rpc.auth import AuthSys, OpaqueAuth
+from tests.examples import examples
 from tests.rpc.message_rules import FILE, LIMIT, PROGRAM, TWO, VERSION, check, check_call, check_stream
 from tests.rpc.test_xdr_types import File, FileType, Kind
 
 pytestmark = pytest.mark.slow
-often = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+often = settings(max_examples=examples(75), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 SMALL = st.one_of(st.integers(0, 9), st.integers(0, (1 << 32) - 1))
 CREDENTIALS = st.one_of(

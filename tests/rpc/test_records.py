@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ipckit.errors import MessageTooLargeError, RpcProtocolError
 from ipckit.rpc._wire.record import LAST, MOST_EMPTY, RecordReader, as_record
+from tests.examples import examples
 
 
 def mark(length: int, *, last: bool) -> bytes:
@@ -27,7 +28,7 @@ def test_a_record_in_one_fragment_and_in_several() -> None:
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_split_of_any_fragments_gives_the_records(data: st.DataObject) -> None:
     records = data.draw(st.lists(st.binary(max_size=60), max_size=5))
     stream = b"".join(as_record(record, data.draw(st.integers(1, 70))) for record in records)

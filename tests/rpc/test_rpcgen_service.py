@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from ipckit.errors import ClosedError, GarbageArgumentsError, RemoteFailureError, TimeoutExpired, XdrError
+from ipckit.errors import (
+    BrokenPeerError,
+    ClosedError,
+    GarbageArgumentsError,
+    RemoteFailureError,
+    TimeoutExpired,
+    XdrError,
+)
 from ipckit.rpc import Server
 from ipckit.rpc.idl import compile_source
 from tests.rpc.idl_tools import imported
@@ -80,7 +87,8 @@ def serving(request, written):
     at = {"tcp": server.listen_tcp("127.0.0.1"), "unix": (server.listen_unix(),), "udp": server.listen_udp("127.0.0.1")}
     with server:
         yield service, at
-    assert [str(error) for error, _ in told] == ["bad luck"]
+    # The reply to a call that was given up may find that the client has gone.
+    assert [str(error) for error, _ in told if not isinstance(error, BrokenPeerError)] == ["bad luck"]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix", "udp"])

@@ -65,6 +65,8 @@ def test_lists(ask: Callable[..., tuple[int, list[str], str]]) -> None:
         (("-t", "127.0.0.1", PROGRAM, "3"), 0, [READY]),
         (("-u", "127.0.0.1", PROGRAM, "3"), 0, [READY]),
         (("-t", "127.0.0.1", PROGRAM), 0, [READY]),
+        (("-t", "127.0.0.1", hex(int(PROGRAM)), "0x3"), 0, [READY]),
+        (("-t", "127.0.0.1", "0x1ffffffff"), 2, []),
         (("-T", "udp", "127.0.0.1", PROGRAM), 0, [READY]),
         (("-T", "local", "here", PROGRAM, "3"), 0, [READY]),
         (("-n", "TCPPORT", "-t", "127.0.0.1", PROGRAM), 0, [READY]),
@@ -103,6 +105,10 @@ def test_deletes(ask: Callable[..., tuple[int, list[str], str]]) -> None:
 def test_without_a_port_mapper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rpcinfo", "--path", str(tmp_path / "nobody")]) == 1
     assert "no port mapper answers: start rpcbind" in capsys.readouterr().err
+    assert main(["rpcinfo", "no such host"]) == 1
+    told = capsys.readouterr().err
+    assert "getaddrinfo" in told
+    assert "start rpcbind" not in told
 
 
 def test_names_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ipckit.errors import IPCError
 from ipckit.rpc import xdr
+from tests.examples import examples
 
 
 def original() -> ModuleType:
@@ -61,7 +62,7 @@ def outcome(call: Callable[[], object]) -> object:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(100), suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_packs_as_xdrlib(data: st.DataObject) -> None:
     theirs, ours = original().Packer(), xdr.Packer()
@@ -88,7 +89,7 @@ def test_packs_as_xdrlib(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(100), suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_unpacks_as_xdrlib(data: st.DataObject) -> None:
     small = st.integers(0, 6).map(lambda n: n.to_bytes(4, "big"))

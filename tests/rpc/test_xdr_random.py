@@ -13,10 +13,11 @@ from ipckit.errors import XdrError
 from ipckit.rpc import xdr
 from ipckit.rpc.xdr._walk_decoder import walk_decoding
 from ipckit.rpc.xdr._walk_encoder import walk_encoding
+from tests.examples import examples
 from tests.rpc.xdr_values import TYPES
 
 pytestmark = pytest.mark.slow
-often = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+often = settings(max_examples=examples(30), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def walked(codec: xdr.Codec[Any], data: bytes) -> Any:

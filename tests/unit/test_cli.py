@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import ipckit
 from ipckit.bench.suite import load
 from ipckit.cli import main
+from tests.cli.calling import Calling
 
 ROOT = Path(ipckit.__file__).parent.parent
 
@@ -47,15 +49,15 @@ def test_version():
         ["bench", "--seconds", "nan"],
         ["bench", "--with", "x.json"],
         ["bench", "--json", "-", "--csv", "-"],
+        ["bench", "--csv", "-", "--html", "-"],
         ["bench", "--also", "no_such_module"],
     ],
 )
-def test_wrong_usage_is_status_2_and_no_traceback(arguments):
-    done = call(*arguments)
-    assert done.returncode == 2
-    assert done.stderr
-    assert "Traceback" not in done.stderr
-    assert not done.stdout
+def test_wrong_usage_is_status_2_and_no_traceback(arguments, capsys):
+    with contextlib.closing(Calling(capsys)) as ipckit_command:
+        done = ipckit_command(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err
 
 
 def test_only_names_the_rows_when_none_matches():
@@ -96,6 +98,14 @@ def test_a_result_that_cannot_be_written_is_found_before_anything_is_measured(tm
     done = call("bench", "--json", str(tmp_path / "no" / "such" / "folder.json"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "folder.json" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--only", "--only=,"])
+def test_a_variable_of_the_shell_that_is_empty_is_found_before_anything_is_measured(option, capsys):
+    with contextlib.closing(Calling(capsys)) as ipckit_command:
+        done = ipckit_command("bench", option, *([] if "=" in option else [""]))
+    assert (done.status, done.out) == ((2, "") if "only" in option else (1, ""))
+    assert done.err
 
 
 def test_without_rich_one_sentence_says_what_to_install():

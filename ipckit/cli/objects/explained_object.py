@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ipckit.bench.units import about, age_text
 from ipckit.cli import explanations
 from ipckit.cli.objects.record_columns import mode_text, user_name
+from ipckit.errors import NotFoundError
 from ipckit.inspect import KINDS, find
 
 if TYPE_CHECKING:
@@ -30,15 +31,18 @@ def object_sections(address: str) -> tuple[str, list[Section]]:
     """The title and the sections for the object at *address*.
 
     Raises:
-        NotFoundError: there is none (ENOENT).
-        Failure: the address is none.
+        Failure: the address is none, or there is no such object.
     """
     from ipckit.cli.failure import Failure
+    from ipckit.cli.objects.looked_up import missing
+    from ipckit.cli.terminal.screen import printable
 
     try:
         record = find(address)
     except ValueError as error:
         raise Failure(f"explain: {error}", status=2) from None
+    except NotFoundError:
+        raise Failure(printable(missing(address))) from None
     kind = KINDS[record.kind]
     topic = explanations.PRIMITIVES[record.kind]
     sections: list[Section] = [("What", [f"One of the {kind.title}. {topic.what}"])]

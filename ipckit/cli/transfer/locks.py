@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit.cli.transfer.addresses import parse
 from ipckit.cli.transfer.sync_objects import opened
+from ipckit.inspect import KINDS as LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,16 @@ def lock_of(text: str, *, shared: bool, how: str) -> Holding:
         ValueError: it is nothing that can be locked so.
     """
     kind, colon, _ = text.partition(":")
-    kind, name = parse(text, KINDS) if colon and kind in KINDS and not os.path.lexists(text) else ("lock", text)
+    named = bool(colon) and not os.path.lexists(text)
+    if named and kind in KINDS:
+        kind, name = parse(text, KINDS)
+    elif named and kind in LISTED:  # to make a file of that name would lock nothing that anybody else looks at
+        raise ValueError(
+            f"what is locked is PATH or lock:PATH, a file, sync:/NAME or sem:/NAME; "
+            f"{text!r} is none of these, and a file of that name would be lock:{text}"
+        )
+    else:
+        kind, name = "lock", text
     if kind == "lock":
         return _of_file(name, shared=shared, how=how)
     if kind == "sem":

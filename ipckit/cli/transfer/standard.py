@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import sys
@@ -31,7 +32,7 @@ class Output:
     """Standard output, written to at once."""
 
     def __init__(self) -> None:
-        if sys.stdout is None:  # its number is free, and a message would go into whatever has it next
+        if fcntl.fcntl(_STDOUT, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:  # before a message is taken, and lost
             raise Failure("standard output is closed")
         self._poll = select.poll()
         self._poll.register(_STDOUT, 0)

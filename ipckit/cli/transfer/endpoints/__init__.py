@@ -20,6 +20,14 @@ _MODULES = {
     "udp": "internet",
 }
 
+_ONLY = {
+    "type": ("sysv-mq", "unix"),
+    "priority": ("mq",),
+    "history": ("ring",),
+    "listen": ("unix", "tcp", "udp"),
+}
+"""Options that mean something for some kinds alone: what was meant by them elsewhere must not be guessed."""
+
 KINDS = tuple(_MODULES)
 
 
@@ -106,7 +114,7 @@ def sender(text: str, how: How) -> Endpoint:
     """Open what *text* is the address of, to send.
 
     Raises:
-        ValueError: it is no address of something that takes messages.
+        ValueError: it is no address of something that takes messages, or has no use for one of the options.
     """
     return _opened(text, "sender", how)
 
@@ -115,13 +123,16 @@ def receiver(text: str, how: How) -> Endpoint:
     """Open what *text* is the address of, to receive.
 
     Raises:
-        ValueError: it is no address of something that gives messages.
+        ValueError: it is no address of something that gives messages, or has no use for one of the options.
     """
     return _opened(text, "receiver", how)
 
 
 def _opened(text: str, side: str, how: How) -> Endpoint:
     kind, name = parse(text, KINDS)
+    for option, kinds in _ONLY.items():
+        if kind not in kinds and getattr(how, option) != How._field_defaults[option]:
+            raise ValueError(f"--{option} is for {', '.join(f'{one}:' for one in kinds)} addresses, not for {text!r}")
     module = import_module(f"ipckit.cli.transfer.endpoints.{_MODULES[kind]}")
     end: Endpoint = getattr(module, side)(kind, name, how)
     return end
