@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ipckit.bench.statistics import Summary
 
 NOISE = 3.0  # times the median absolute deviation
+_ONCE = "figures of one repeat have no interval that tells their noise: no difference of theirs is sure"
 
 
 class NotComparable(Exception):
@@ -76,6 +77,8 @@ def compare(old: Report, new: Report, *, force: bool = False) -> Comparison:
         for name, summary in after.items():
             if name in before:
                 comparison.compared += 1
+                if min(before[name].count, summary.count) == 1 and _ONCE not in comparison.notices:
+                    comparison.notices.append(_ONCE)
                 if exceeds_noise(before[name], summary):
                     comparison.differences.append(_difference(name, quantity, size, before[name], summary))
     return comparison

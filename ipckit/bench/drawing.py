@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 WIDTH = 9.0  # inches; the page scales it
-LINE_HEIGHT = 4.6
+LINE_HEIGHT, LEGEND_ROW, LEGEND_FRAME = 4.6, 0.18, 0.6
 RANGE_ROW, RANGE_FRAME = 0.26, 0.7
 MARKERS = "os^DvPX"  # rows of one family share a colour, and differ in this
 
@@ -66,7 +66,7 @@ def lines(series: Sequence[Series], x_text: Callable[[float], str], y_text: Call
         axes.yaxis.set_major_formatter(lambda value, _: y_text(value))
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
 
-    return _svg(LINE_HEIGHT, draw)
+    return _svg(max(LINE_HEIGHT, LEGEND_FRAME + LEGEND_ROW * len(series)), draw)
 
 
 def ranges(series: Sequence[Series], text: Callable[[float], str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ipckit
+from ipckit.bench.units import counted
 
 if TYPE_CHECKING:
     from ipckit.bench.placement import Cpu
@@ -59,7 +60,8 @@ def busy(cpus: list[Cpu]) -> str:
         return ""
     if one_minute < 0.5 * len(cpus):
         return ""
-    return f"the load average was {one_minute:.1f} on {len(cpus)} CPUs at the start: others disturbed the measurement"
+    where = counted(len(cpus), "CPU")
+    return f"the load average was {one_minute:.1f} on {where} at the start: others disturbed the measurement"
 
 
 def _cpuinfo() -> dict[str, str]:
@@ -72,10 +74,10 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def _topology(cpus: list[Cpu]) -> str:
-    cores = len({(cpu.package, cpu.core) for cpu in cpus})
-    packages = len({cpu.package for cpu in cpus})
+    cores = counted(len({(cpu.package, cpu.core) for cpu in cpus}), "physical core")
+    packages = counted(len({cpu.package for cpu in cpus}), "package")
     numbers = ",".join(str(cpu.number) for cpu in cpus)
-    return f"{len(cpus)} usable ({numbers}), {cores} physical cores, {packages} packages, of {os.cpu_count()} online"
+    return f"{len(cpus)} usable ({numbers}), {cores}, {packages}, of {os.cpu_count()} online"
 
 
 def _machine(info: dict[str, str]) -> str:

@@ -218,6 +218,7 @@ def wakeup_first(side: Side, size: int, count: int) -> list[int]:
         side.peer.until_asleep()
         sent[i] = clock()
         send(payload)
+        side.sync.wait()  # on one CPU, what we did instead would be in the figure
     return sent
 
 
@@ -228,6 +229,7 @@ def wakeup_second(side: Side, size: int, count: int) -> list[int]:
     for i in range(count):
         receive()
         received[i] = clock()
+        side.sync.tell()
     return received
 
 

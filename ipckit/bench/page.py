@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipckit.bench.advice import advice
 from ipckit.bench.plots import plots
-from ipckit.bench.sheets import LOCK_YARDSTICK, YARDSTICK, Sheet, reasons, sheets
+from ipckit.bench.sheets import Sheet, factor_sentence, reasons, sheets
 from ipckit.bench.statistics import interval_sentence
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def to_html(report: Report) -> str:
     environment = {key: escape(value) for key, value in report.environment.items()}
     counts = [len(cell.counts) for cell in report.cells if cell.counts]
     machine = ", ".join(environment[key] for key in ("cpu", "machine", "kernel", "python", "date"))
+    drawn = sheets(report)
     reading = (
         f"Two processes, {report.settings['placement_text']}. Figures: {interval_sentence(counts)}. #1 is the best; "
-        "rows whose intervals overlap share a rank. The last column says how many times better than "
-        f"{YARDSTICK} or {LOCK_YARDSTICK}."
+        f"rows whose intervals overlap share a rank. {factor_sentence(drawn)}"
     )
     parts = [
         "<!doctype html>",
@@ -87,7 +87,7 @@ def to_html(report: Report) -> str:
     parts += [f"<p><strong>Note:</strong> {escape(notice)}.</p>" for notice in report.notices]
     if answers := advice(report):
         parts += ["<h2>What to use</h2>", _pairs(answers)]
-    for sheet in sheets(report):
+    for sheet in drawn:
         parts += [f"<h2>{escape(sheet.title)}</h2>", _table(sheet)]
     if missing := reasons(report):
         parts += ["<h2>Not measured</h2>", _pairs(missing)]

@@ -59,7 +59,7 @@ def _by_size(report: Report, quantity: Quantity, *, bytes_per_second: bool = Fal
             if summary := summaries[size].get(name):
                 unit = size if bytes_per_second else 1
                 points.append((size, summary.median * unit, summary.low * unit, summary.high * unit))
-        if points:
+        if len(points) > 1:
             series.append(Series(name, _colour(report, name), _bare(name), points=points))
     if not series:
         return ""

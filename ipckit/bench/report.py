@@ -140,6 +140,8 @@ class Report:
 
 
 def _cell(entry: dict[str, Any]) -> Cell:
+    if not isinstance(entry["row"], str) or not isinstance(entry["size"], int | None):
+        raise TypeError(f"a cell of the row {entry['row']!r}, of the size {entry['size']!r}")
     return Cell(
         row=entry["row"],
         quantity=BY_KEY[entry["quantity"]],

@@ -20,7 +20,7 @@ class Settings:
     """None: all `sizes`."""
     placement: str | None = None
     """"same", "cross", "free", or None for "cross" where there are two CPUs."""
-    repeats: int = 15
+    repeats: int = 9
     seconds: float = 0.05
     """For one figure of one repeat."""
     wakeups: int = 100
@@ -42,14 +42,14 @@ class Settings:
     """So many are made in any case."""
 
 
-FULL = Settings()
+FULL = Settings(budget=840.0)
 QUICK_ROWS = frozenset({
     "EventFd", "Fifo", "Flock", "MpmcRing", "Pipe", "Queue", "SpscRing", "SpscRing x100", "TCP (bare)", "inet.Stream",
     "mp.Lock", "mp.Pipe", "mp.Queue", "os.pipe (bare)", "posix.MessageQueue", "posix.Semaphore", "shm + semaphores",
     "sync.Mutex", "sysv.MessageQueue", "unix.Datagram", "unix.SeqPacket", "unix.Stream",
 })  # fmt: skip
 """What most people choose between, by the names of the rows."""
-QUICK = Settings(sizes=(8, 64, 1024, 65536), roundtrip_sizes=(64,), repeats=9, seconds=0.02, limit=5.0, budget=50.0)
+QUICK = Settings(sizes=(8, 64, 1024, 65536), roundtrip_sizes=(64,), seconds=0.02, limit=5.0, budget=50.0)
 
 
 def nominal(sizes: Iterable[int]) -> int:

@@ -21,7 +21,7 @@ from ipckit.bench.quantity import (
     Quantity,
 )
 from ipckit.bench.settings import nominal
-from ipckit.bench.units import digits, factor_text, rate_text
+from ipckit.bench.units import counted, digits, factor_text, rate_text
 
 if TYPE_CHECKING:
     from ipckit.bench.report import Report
@@ -64,13 +64,19 @@ def sheets(report: Report) -> list[Sheet]:
     return [sheet for sheet in drawn if sheet.rows]
 
 
+def factor_sentence(drawn: list[Sheet]) -> str:
+    """What the last column says; empty where no table has one, since what it compares with was not measured."""
+    names = dict.fromkeys(sheet.columns[-1][2:] for sheet in drawn if sheet.columns[-1].startswith("x "))
+    return f"The last column says how many times better than {' or '.join(names)}." if names else ""
+
+
 def reasons(report: Report) -> list[tuple[str, str]]:
     """What could not be measured, and what went wrong, as (rows and sizes, why)."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell in report.cells:
         if why := cell.reason or cell.note:
             if cell.note:
-                why += f" (after {len(cell.counts)} repeats)"
+                why += f" (after {counted(len(cell.counts), 'repeat')})"
             where = cell.quantity.key if cell.size is None else f"{cell.quantity.key} {cell.quantity.at(cell.size)}"
             found.setdefault((cell.row, why), []).append(where)
     cells_of = {row: sum(cell.row == row for cell in report.cells) for row, _ in found}

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ipckit.bench.advice import advice
-from ipckit.bench.sheets import LOCK_YARDSTICK, YARDSTICK, Entry, Sheet, reasons, sheets
+from ipckit.bench.sheets import Entry, Sheet, factor_sentence, reasons, sheets
 from ipckit.bench.statistics import interval_sentence
 
 if TYPE_CHECKING:
@@ -64,8 +64,10 @@ def print_report(report: Report, file: TextIO) -> None:
     counts = [len(cell.counts) for cell in report.cells if cell.counts]
     out.print(f"Figures: {interval_sentence(counts)}.")
     out.print("#1 is the best; rows whose intervals overlap share a rank.")
-    out.print(f"The last column says how many times better than {YARDSTICK} or {LOCK_YARDSTICK}.")
-    for sheet in sheets(report):
+    drawn = sheets(report)
+    if sentence := factor_sentence(drawn):
+        out.print(sentence)
+    for sheet in drawn:
         out.print()
         out.print(Text(sheet.title, "bold"))
         out.print(_table(sheet))

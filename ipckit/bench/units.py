@@ -49,6 +49,11 @@ def digits(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
+def counted(number: int, thing: str) -> str:
+    """How many of a thing: "1 repeat", "2 repeats"."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def rate_text(rate: float) -> str:
     """Per second: 950, 41.7 k, 5.61 M."""
     for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):

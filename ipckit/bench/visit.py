@@ -43,9 +43,23 @@ class Visitor:
 
         An exception is about the first cell that is still in the list.
         """
+        if not issubclass(row, Arrays):
+            self._visit(row, cells, max(self._settings.sizes))
+            return
+        while cells:
+            # Each size through objects for that size: arrays in a far larger ring lie where nobody has been before.
+            size = self._size(cells[0])
+            rest = [cell for cell in cells if self._size(cell) != size]
+            cells[:] = [cell for cell in cells if self._size(cell) == size]
+            try:
+                self._visit(row, cells, size)
+            finally:
+                cells.extend(rest)
+
+    def _visit(self, row: type[Row], cells: list[Cell], largest: int) -> None:
         with ExitStack() as stack:
             with interrupts_held_back():
-                made = self._make(row, stack)
+                made = self._make(row, largest, stack)
             if isinstance(made[0], Channel):
                 for cell in cells:
                     cell.reason = made[0].refuses(self._size(cell)) or ""
@@ -68,14 +82,14 @@ class Visitor:
             return Crew(made, self._placement, sides, limit=self._settings.limit)
         return Pair(made, self._placement, limit=self._settings.limit)
 
-    def _make(self, row: type[Row], stack: ExitStack) -> list[Row]:
+    def _make(self, row: type[Row], largest: int, stack: ExitStack) -> list[Row]:
         made: list[Row] = []
         count = 2 if ROUNDTRIP in row.measures or ARRAY in row.measures else 1
         for _ in range(count):
             if issubclass(row, Many):
                 made.append(row(nominal(self._settings.sizes), most(self._settings, row)))
             elif issubclass(row, (Channel, Arrays)):
-                made.append(row(max(self._settings.sizes)))
+                made.append(row(largest))
             elif issubclass(row, (Caller, Coder, Lock, OtherMemory)):
                 made.append(row())
             else:

@@ -50,6 +50,13 @@ def test_a_clear_difference_is_the_only_thing_said():
     assert "Lock" not in text
 
 
+def test_of_a_single_repeat_no_difference_is_sure():
+    once = compare(make_report((100,)), make_report((130, 131, 132)))
+    assert len(once.differences) == 1
+    assert " ".join(printed(once).split()).count("no difference of theirs is sure") == 1
+    assert "theirs" not in printed(compare(make_report((100, 101)), make_report((130, 131))))
+
+
 def test_less_is_better_for_a_time():
     comparison = compare(make_report((1, 1, 1)), make_report((1, 1, 1), pair=(400.0, 401.0, 402.0)))
     (difference,) = comparison.differences

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from html.parser import HTMLParser
 
 import pytest
@@ -14,7 +15,7 @@ from ipckit.bench.advice import advice
 from ipckit.bench.page import to_html
 from ipckit.bench.quantity import HANDOFF, PAIR, ROUNDTRIP, THROUGHPUT, WAKEUP
 from ipckit.bench.report import Cell, Report, ReportError
-from ipckit.bench.sheets import NOTHING, reasons, sheets
+from ipckit.bench.sheets import NOTHING, factor_sentence, reasons, sheets
 from ipckit.bench.spreadsheet import to_csv
 from ipckit.bench.terminal import print_report
 from ipckit.testing import Spawn
@@ -60,7 +61,9 @@ def make_report() -> Report:
 
 def page_of(report: str) -> str:
     """In a child: matplotlib keeps its fonts open, and a thread, for as long as the process lives."""
-    return to_html(Report.from_json(report))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        return to_html(Report.from_json(report))
 
 
 def test_json_holds_everything_and_comes_back():
@@ -85,6 +88,14 @@ def test_json_holds_everything_and_comes_back():
 def test_a_file_that_is_no_report_is_told_apart(text, complaint):
     with pytest.raises(ReportError, match=complaint):
         Report.from_json(text)
+
+
+@pytest.mark.parametrize("wrong", [{"row": ["Ring"]}, {"row": None}, {"size": "64"}, {"size": {}}])
+def test_a_cell_that_stands_nowhere_is_damage(wrong):
+    document = json.loads(make_report().to_json())
+    document["cells"][0] |= wrong
+    with pytest.raises(ReportError, match="damaged"):
+        Report.from_json(json.dumps(document))
 
 
 def test_csv_has_one_line_for_each_statistic():
@@ -137,6 +148,15 @@ def test_the_printed_report_is_plain_and_fits_eighty_columns(monkeypatch):
     assert printed.rstrip().endswith("mp.Lock: 41.0 ns")
 
 
+def test_the_last_column_is_explained_where_there_is_one():
+    report = make_report()
+    assert factor_sentence(sheets(report)).endswith("times better than mp.Queue or mp.Lock.")
+    report.cells = [cell for cell in report.cells if cell.row != "mp.Queue"]
+    assert factor_sentence(sheets(report)).endswith("times better than mp.Lock.")
+    report.cells = [cell for cell in report.cells if cell.row != "mp.Lock"]
+    assert factor_sentence(sheets(report)) == ""
+
+
 def test_an_empty_report_prints_and_makes_a_page(spawn: Spawn):
     report = Report(environment=dict(ENVIRONMENT), settings={"placement_text": "free"}, interrupted=True)
     text = io.StringIO()
@@ -176,3 +196,17 @@ def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(spawn: Spawn) 
     assert "about &lt;Ring&gt;" in html
     assert "CPU &lt;1&gt;" in html
     assert "@media print" in html
+
+
+def test_plots_have_room_for_the_names_of_many_rows(spawn: Spawn) -> None:
+    """And lines by size are of those that were measured with more than one."""
+    names = [f"row {number}" for number in range(45)]
+    report = make_report()
+    report.rows = {name: {"about": "one of many", "family": "pipe"} for name in (*names, "one size")}
+    report.cells = [
+        Cell(name, THROUGHPUT, size, {"rate": [1e5, 1e5, 1e5]}, [9, 9, 9]) for name in names for size in (64, 65536)
+    ]
+    report.cells.append(Cell("one size", THROUGHPUT, 64, {"rate": [1e5, 1e5, 1e5]}, [9, 9, 9]))
+    html = spawn(page_of, report.to_json()).result(timeout=120)
+    plot = html[html.index("<svg") : html.index("</svg>")]
+    assert sorted(re.findall(r">(row \d+|one size)</text>", plot)) == sorted(names)

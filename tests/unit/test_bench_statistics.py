@@ -6,7 +6,7 @@ import random
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipckit.bench.quantity import percentiles
@@ -47,6 +47,7 @@ def test_one_outlier_among_eleven_does_not_widen_the_interval():
     assert summarise([*range(10, 20), 1000]).high == 19
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), summaries(), max_size=8), st.booleans())
 def test_overlapping_rows_share_a_rank_and_others_are_in_order(found, higher_is_better):
     ranks = rank(found, higher_is_better=higher_is_better)

@@ -7,6 +7,7 @@ import pytest
 from ipckit.bench.units import (
     about,
     age_text,
+    counted,
     digits,
     factor_text,
     parse_age,
@@ -42,6 +43,10 @@ def test_three_digits():
     assert [digits(value) for value in values] == [
         "0", "0.0412", "0.412", "1.02", "10.00", "62.3", "62.4", "100.0", "412", "4150",
     ]  # fmt: skip
+
+
+def test_one_is_no_plural():
+    assert [counted(number, "CPU") for number in (0, 1, 2)] == ["0 CPUs", "1 CPU", "2 CPUs"]
 
 
 def test_rates_and_times_have_a_unit():
