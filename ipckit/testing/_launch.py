@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 VARIABLE = "IPCKIT_TESTING_CHILD"
 _BOOT = "import sys; sys.path[:] = {path!r}; from ipckit.testing._child_main import main; main({channel}, {lifeline})"
 
-spawned: set[int] = set()
-"""The pids of all children that this process ever started, by which its objects are told from others'."""
+spawned: dict[int, float] = {}
+"""The pids of all children that this process ever started, by which their objects are told from others'.
+
+With each goes the time (time.monotonic) of its end, from which on the pid may be another's; infinite before.
+"""
 
 
 class Launched(NamedTuple):
@@ -44,7 +47,7 @@ def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: di
         ours, theirs = socket.socketpair()
         watched, lifeline = os.pipe2(os.O_CLOEXEC)
         stderr = os.memfd_create("ipckit-child-stderr", os.MFD_CLOEXEC)
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         try:
             process = subprocess.Popen(
                 [*_interpreter(theirs.fileno(), watched), where.qualname],
@@ -62,7 +65,7 @@ def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: di
             child_fd = theirs.fileno()
             theirs.close()
             os.close(watched)
-        spawned.add(process.pid)
+        spawned[process.pid] = math.inf
         order = ("pytest" in sys.modules, where, packed.data)
         return Launched(where.qualname, process, ours, child_fd, lifeline, stderr, token, order)
 

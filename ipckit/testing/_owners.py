@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from ipckit.testing._findings import Finding
 
 _GETPID = 11  # semctl(2)
+_UNIQUE_NAME = re.compile(r"ipckit-(\d+)-[0-9a-f]{16}")  # `ipckit._names.unique_name`: the maker's pid, random digits
 
 
-def strangers(findings: list[Finding]) -> set[Finding]:
-    """Those of *findings* that belong to somebody else."""
+def strangers(findings: list[Finding], since: float) -> set[Finding]:
+    """Those of *findings*, made after the time *since* (time.monotonic), that belong to somebody else."""
     if not findings:
         return set()
-    ours = {os.getpid(), *_procfs.descendants(os.getpid()), *_launch.spawned}
+    spawned = {pid for pid, end in _launch.spawned.items() if end >= since}
+    ours = {os.getpid(), *_procfs.descendants(os.getpid()), *spawned}
     alive = set(_procfs.pids())
     others = alive - ours
     devices = {finding.device for finding in findings}
@@ -42,11 +44,13 @@ def strangers(findings: list[Finding]) -> set[Finding]:
     found = set()
     for finding in findings:
         users = set(_users(finding))
-        named = {int(digits) for digits in re.findall(r"\d+", str(finding.key[0]))}
+        unique = _UNIQUE_NAME.search(str(finding.key[0]))
+        numbers = unique.groups() if unique else re.findall(r"\d+", str(finding.key[0]))
+        named = set(map(int, numbers))
         if finding.device in held_by_us or (users | named) & ours:
             continue
         # The last question is the dear one: all open files of all processes.
-        if users & others or _is_unique_name(finding) or suspected() or finding.device in held_by_others():
+        if users & others or unique or suspected() or finding.device in held_by_others():
             found.add(finding)
     return found
 
@@ -57,11 +61,6 @@ def _users(finding: Finding) -> tuple[int, ...]:
     import ctypes
 
     return (ctypes.CDLL(None).semctl(finding.key[0], 0, _GETPID),)
-
-
-def _is_unique_name(finding: Finding) -> bool:
-    """Whether a process that is not ours put its pid into the name: `ipckit._names.unique_name`."""
-    return re.search(r"ipckit-\d+-[0-9a-f]{16}", str(finding.key[0])) is not None
 
 
 def _is_suspect(pid: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 from ipckit.testing._wire import DUMP_SIGNAL
 
@@ -87,17 +86,17 @@ def python_stacks(pid: int, *, patience: float = 1.0) -> str:
     """
     if not _catches(pid, DUMP_SIGNAL) or state(pid) in {"T", "t", "Z"}:
         return ""
-    path = Path(f"/proc/{pid}/fd/2")
+    path = f"/proc/{pid}/fd/2"
     try:
-        before = path.stat().st_size
+        before = os.stat(path).st_size
         os.kill(pid, DUMP_SIGNAL)
         size, end = before, time.monotonic() + patience
         while time.monotonic() < end:
             time.sleep(0.02)
-            last, size = size, path.stat().st_size
+            last, size = size, os.stat(path).st_size
             if size > before and size == last:
                 break
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             file.seek(before)
             return file.read().decode(errors="replace").strip()
     except OSError:  # gone meanwhile, not ours, or its stderr is a terminal or a pipe
@@ -142,6 +141,6 @@ def _catches(pid: int, signum: int) -> bool:
 
 def _threads(pid: int) -> list[int]:
     try:
-        return sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
+        return sorted(map(int, os.listdir(f"/proc/{pid}/task")))
     except OSError:
         return []

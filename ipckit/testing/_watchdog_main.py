@@ -10,6 +10,8 @@ import time
 
 from ipckit.testing import _procfs
 
+_LONGEST_MS = 24 * 3600 * 1000  # poll(2) takes an int of milliseconds, some 24 days
+
 
 def main(orders: int, parent: int) -> None:
     """Serve *orders*, lines of a deadline (nanoseconds of CLOCK_MONOTONIC; 0: none) and a text, until their end."""
@@ -23,7 +25,7 @@ def main(orders: int, parent: int) -> None:
     at_ns, what, rest = 0, "", ""
     while True:
         left_ns = at_ns - time.monotonic_ns() if at_ns else None
-        ready = poller.poll(None if left_ns is None else max(0, -(-left_ns // 1_000_000)))
+        ready = poller.poll(None if left_ns is None else min(max(0, -(-left_ns // 1_000_000)), _LONGEST_MS))
         if any(fd == watched for fd, _ in ready):
             return
         if ready:
@@ -34,7 +36,7 @@ def main(orders: int, parent: int) -> None:
             if lines:
                 number, _, what = lines[-1].partition(" ")
                 at_ns = int(number)
-        elif at_ns:
+        elif left_ns is not None and left_ns <= _LONGEST_MS * 1_000_000:
             break
     _bite(watched, parent, what)
 

@@ -11,8 +11,9 @@ from ipckit._wait import Deadline
 from ipckit.errors import TimeoutExpired, syscall_error
 from ipckit.testing import _procfs
 
-LOOK_NS = 2_000_000
-"""How long the same sleep must last to count: shorter ones are on the way (the GIL, a page fault, an import)."""
+LOOK_NS = 6_000_000
+"""How long the same sleep must last to count: shorter ones are on the way (a page fault, an import, the GIL, for which
+a thread never sleeps longer than 5 ms at a time: sys.getswitchinterval)."""
 
 
 class _Look(NamedTuple):
@@ -24,7 +25,7 @@ class _Look(NamedTuple):
 
 
 def wait_blocked(pid: int, *syscalls: str, timeout: float = 10, tid: int | None = None) -> None:
-    """Wait until a thread of *pid* sleeps in one of *syscalls*, without a pause, for at least 2 ms.
+    """Wait until a thread of *pid* sleeps in one of *syscalls*, without a pause, for at least 6 ms.
 
     A process that waits in slices, as all of ipckit does, is met in one slice or the next.
 
@@ -59,12 +60,12 @@ def until_blocked(
     wanted = _syscalls.numbers(syscalls)
     seen_at, before = 0, None
     while True:
+        now = time.monotonic_ns()  # before we look: how long we are held up meanwhile is not how long it sleeps
         look = _look(pid, pid if tid is None else tid)
-        now = time.monotonic_ns()
         if look is None or (wanted and look.number not in wanted):
             before = None
         elif look != before or (look.arguments[0] == ignore and look.number in transfers):
-            seen_at, before = now, look
+            seen_at, before = time.monotonic_ns(), look
         elif now - seen_at >= LOOK_NS:
             return
         if deadline.expired:

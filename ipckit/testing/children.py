@@ -8,6 +8,7 @@ import pickle
 import select
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from ipckit._wait import Deadline
@@ -64,6 +65,7 @@ class Child:
         self._observed = False
         self._overdue = False
         self._closed = False
+        self._output: str | None = None  # once its file is closed
         try:
             self._send(*launched.order)
         except BaseException:
@@ -167,11 +169,13 @@ class Child:
             _procfs.python_stacks(self.pid)  # into its stderr, which is passed on
         _launch.end(self._token)
         self._process.wait()
+        _launch.spawned[self.pid] = time.monotonic()
         self._talk.drain()
         failed = not was_running and self._process.returncode and -self._process.returncode not in self._signals
         failure = self._failure(f"failed unobserved, with {self._status()}") if failed and not self._observed else None
         if failure is None:
             self._forward_stderr()
+        self._output = self._stderr_text()
         self._talk.close()
         for fd in (self._pidfd, self._lifeline, self._stderr):
             os.close(fd)
@@ -250,6 +254,8 @@ class Child:
         return "\n".join(parts)
 
     def _stderr_text(self) -> str:
+        if self._output is not None:
+            return self._output
         size = os.fstat(self._stderr).st_size
         return os.pread(self._stderr, 20_000, max(0, size - 20_000)).decode(errors="replace").strip()
 

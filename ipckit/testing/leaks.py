@@ -28,10 +28,11 @@ class LeakSnapshot:
     []
     """
 
-    __slots__ = ("_found", "strict")
+    __slots__ = ("_found", "_taken", "strict")
 
-    def __init__(self, found: list[_findings.Finding], *, strict: bool) -> None:
+    def __init__(self, found: list[_findings.Finding], taken: float, *, strict: bool) -> None:
         self._found = {(finding.kind, *finding.key): finding for finding in found}
+        self._taken = taken
         self.strict = strict
 
     @classmethod
@@ -43,6 +44,7 @@ class LeakSnapshot:
         """
         if strict is None:
             strict = os.environ.get("CI", "").lower() in {"1", "true"}
+        taken = time.monotonic()
         found = [
             *_findings.message_queues(),
             *_findings.shared_memory(),
@@ -52,7 +54,7 @@ class LeakSnapshot:
             *_findings.threads(),
             *_findings.descriptors(),
         ]
-        return cls(found, strict=strict)
+        return cls(found, taken, strict=strict)
 
     @staticmethod
     def invisible() -> list[str]:
@@ -67,10 +69,10 @@ class LeakSnapshot:
             if key not in self._found or finding.size > self._found[key].size > 0
         ]
         public = [finding for finding in new if finding.kind not in _PRIVATE]
-        foreign = set() if self.strict else _owners.strangers(public)
+        foreign = set() if self.strict else _owners.strangers(public, self._taken)
         return [f"{finding.kind} {finding.detail}" for finding in new if finding not in foreign]
 
-    def leaked(self, timeout: float = 2.0) -> list[str]:
+    def leaked(self, timeout: float = 10.0) -> list[str]:
         """`difference` to now, once garbage is collected and what is about to end has had its time.
 
         Args:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ipckit._wait import Deadline
+from ipckit.errors import ClosedError
 from ipckit.testing._wire import DUMP_SIGNAL
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class Watchdog:
         self.close()
 
     def _tell(self, at_ns: int, what: str) -> None:
+        if self._closed:
+            raise ClosedError("Watchdog is closed")
         # One line of less than PIPE_BUF bytes is read whole: pipe(7).
         line = f"{at_ns} {what[:500]!a}\n"
         os.write(self._orders, line.encode())

@@ -10,6 +10,7 @@ import signal
 import socket
 import tempfile
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import posix_ipc
@@ -309,13 +310,13 @@ def test_time_limit_is_validated() -> None:
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
 def test_every_family_has_a_member_on_every_architecture(monkeypatch: pytest.MonkeyPatch, machine: str) -> None:
-    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine=machine))
     for name in (*_syscalls._FAMILIES, *_syscalls._table()):
         assert _syscalls.numbers((name,)), name
 
 
 def test_unknown_architecture_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "pdp11")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine="pdp11"))
     with pytest.raises(NotImplementedError, match="pdp11"):
         _syscalls.numbers(("read",))
     assert _syscalls.numbers(()) == frozenset()

@@ -405,6 +405,9 @@ def test_child_that_still_runs_is_killed_at_the_end() -> None:
         assert repr(child).endswith("running>")
     assert not child.running
     assert repr(child).endswith("status=-9>")
+    for use in (child.result, functools.partial(child.wait_reached, "never"), child.wait_blocked):
+        with pytest.raises(ChildFailed, match=r"hold\) ended with SIGKILL"):
+            use()
 
 
 def select_ended(child: Child) -> None:

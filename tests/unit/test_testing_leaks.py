@@ -170,7 +170,7 @@ def test_a_kernel_that_has_no_shortcuts_shows_the_same(monkeypatch: pytest.Monke
     def own(before: LeakSnapshot, after: LeakSnapshot) -> list[str]:
         return [line for line in before.difference(after) if line.startswith(("child process", "shared mapping"))]
 
-    nothing = LeakSnapshot([], strict=True)
+    nothing = LeakSnapshot([], 0, strict=True)
     with anonymous_mapping(), file_mapping(), running_child(), zombie():
         short = LeakSnapshot.take(strict=True)
         monkeypatch.setattr(_mappings, "_asked_for", lambda: None)
@@ -196,7 +196,7 @@ def test_thread_about_to_end_is_given_its_time() -> None:
     worker.start()
     assert before.leaked(timeout=0)
     go_on.set()
-    assert not before.leaked()
+    assert not before.leaked(timeout=20)
     worker.join()
 
 
@@ -264,3 +264,21 @@ def test_signal_number_in_a_name_is_not_taken_for_a_pid() -> None:
     assert f"file {path}, 0 bytes" in before.leaked(timeout=0)
     path.unlink()
     assert not [line for line in before.leaked() if str(path) in line]
+
+
+def test_what_ended_children_might_have_made_is_told_by_the_pid_in_its_name_and_their_time() -> None:
+    earlier = LeakSnapshot.take(strict=False)
+    with Spawn() as start:
+        child = start(int)
+        assert child.result() == 0
+    later = LeakSnapshot.take(strict=False)
+    path = Path(f"/dev/shm/ipckit-{child.pid}-abcdefabcdefabcd")
+    other = Path(f"/dev/shm/ipckit-1-abcdef{os.getpid() % 10**8:08}ab")  # our own pid is not there by intention
+    try:
+        path.touch()
+        other.touch()
+        assert [line.split(",")[0] for line in earlier.leaked(timeout=0)] == [f"file {path}"]
+        assert later.leaked(timeout=0) == []  # the pid has been free since
+    finally:
+        path.unlink()
+        other.unlink()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipckit.testing import Spawn, Watchdog, pause, reached
+from ipckit.errors import ClosedError
+from ipckit.testing import Spawn, Watchdog, pause, reached, wait_blocked
 from ipckit.testing import spawn as spawn_one
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ def hang_with_child() -> None:
         child = spawn_one(hang_in_child)
         child.wait_reached("there")
         sleeper = subprocess.Popen(["/bin/sleep", "1000"])
-        threading.Thread(target=hang_in_thread, daemon=True).start()
+        thread = threading.Thread(target=hang_in_thread, daemon=True)
+        thread.start()
         reached(f"{child.pid} {sleeper.pid}")
-        watchdog.feed(0.1, "the test's name")
+        threading.Thread(target=bite_when_all_hang, args=(watchdog, thread.native_id), daemon=True).start()
         hang_in_lock()
+
+
+def bite_when_all_hang(watchdog: Watchdog, sleeper: int | None = None) -> None:
+    wait_blocked(os.getpid(), "futex")
+    if sleeper is not None:
+        wait_blocked(os.getpid(), "nanosleep", "select", tid=sleeper)  # the latter in Python 3.10
+    watchdog.feed(0, "the test's name")
 
 
 def hang_in_child() -> None:
@@ -97,11 +106,17 @@ def test_neither_a_held_gil_nor_blocked_signals_stop_it(spawn: Spawn, hang: Call
 
 def be_fed() -> int:
     with Watchdog(1000) as watchdog:
+        os.kill(watchdog.pid, signal.SIGSTOP)  # or we might be held up for longer than it is told
+        os.waitid(os.P_PID, watchdog.pid, os.WSTOPPED)
         for _ in range(3):
             watchdog.feed(0.01)
             watchdog.rest()
+        os.kill(watchdog.pid, signal.SIGCONT)
         time.sleep(0.05)  # longer than what was revoked
         watchdog.feed(1000, "x" * 100_000)
+        for seconds in (1e7, float("inf")):  # beyond what poll(2) takes
+            watchdog.feed(seconds)
+            wait_blocked(watchdog.pid, "poll")
         return watchdog.pid
 
 
@@ -132,7 +147,7 @@ def nest() -> None:
     with Watchdog(1000) as outer:
         with Watchdog(1000):
             pass
-        outer.feed(0.1)
+        threading.Thread(target=bite_when_all_hang, args=(outer,), daemon=True).start()
         hang_in_lock()
 
 
@@ -146,6 +161,14 @@ def test_closing_twice_does_nothing() -> None:
     watchdog = Watchdog(1000)
     watchdog.close()
     watchdog.close()
+
+
+def test_once_closed_it_is_not_fed() -> None:
+    with Watchdog(1000) as watchdog:
+        pass
+    for use in (watchdog.rest, lambda: watchdog.feed(1)):
+        with pytest.raises(ClosedError, match="Watchdog is closed"):
+            use()
 
 
 def test_run_of_pytest_is_ended_with_the_tests_name(pytestconfig: pytest.Config) -> None:
@@ -164,7 +187,7 @@ def test_run_of_pytest_is_ended_with_the_tests_name(pytestconfig: pytest.Config)
     assert "in hang_in_lock" in done.stderr
 
 
-@pytest.mark.watchdog(0.5)
+@pytest.mark.watchdog(0.5 if os.environ.get("IPCKIT_HANG") else 60)
 def test_that_hangs_when_asked() -> None:
     if os.environ.get("IPCKIT_HANG"):
         hang_in_lock()
