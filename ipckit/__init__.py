@@ -10,7 +10,9 @@ The everyday names, grouped as the kernel's facilities are:
 * rings in shared memory: `SpscRing`, `MpmcRing`, `BroadcastRing`, `Latest`; on them `Queue`
 * synchronisation in shared memory that survives the death of anyone: `sync`
 * locks on files: `filelock`
-* many peers: `server`
+* many peers: `server`; remote procedures: `rpc`
+
+Beside them there are `inspect`, `testing` and `interrupt`, which ``from ipckit import *`` leaves out.
 
 Nothing is imported before it is used.
 """
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
     from ipckit import errors as errors
     from ipckit import features as features
     from ipckit import filelock as filelock
+    from ipckit import inspect as inspect
+    from ipckit import interrupt as interrupt
     from ipckit import posix as posix
+    from ipckit import ring as ring
+    from ipckit import rpc as rpc
     from ipckit import server as server
     from ipckit import signals as signals
     from ipckit import sockets as sockets
     from ipckit import sync as sync
     from ipckit import sysv as sysv
+    from ipckit import testing as testing
     from ipckit.duplex import DuplexPipe as DuplexPipe
     from ipckit.eventfd import EventFd as EventFd
     from ipckit.fifo import Fifo as Fifo
@@ -70,12 +77,17 @@ _HOMES = {
     "errors": "ipckit.errors",
     "features": "ipckit.features",
     "filelock": "ipckit.filelock",
+    "inspect": "ipckit.inspect",
+    "interrupt": "ipckit.interrupt",
     "posix": "ipckit.posix",
+    "ring": "ipckit.ring",
+    "rpc": "ipckit.rpc",
     "server": "ipckit.server",
     "signals": "ipckit.signals",
     "sockets": "ipckit.sockets",
     "sync": "ipckit.sync",
     "sysv": "ipckit.sysv",
+    "testing": "ipckit.testing",
 }
 
 __all__ = [
@@ -99,6 +111,8 @@ __all__ = [
     "features",
     "filelock",
     "posix",
+    "ring",
+    "rpc",
     "server",
     "signals",
     "sockets",

@@ -6,7 +6,7 @@ The generic table (include/uapi/asm-generic/unistd.h) is that of aarch64, riscv6
 from __future__ import annotations
 
 import errno
-import platform
+import os
 import sys
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ _FAMILIES = {
 
 
 def _table() -> dict[str, int]:
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine == "x86_64" and sys.maxsize > 1 << 32:
         words = _X86_64.split()
     elif machine in {"aarch64", "riscv64", "loongarch64"}:

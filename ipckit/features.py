@@ -11,8 +11,8 @@ import fcntl
 import os
 import resource
 import struct
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from ipckit._shmfile import DIRECTORY
 from ipckit.errors import syscall_error
@@ -37,8 +37,7 @@ _NO_QUEUE = (1 << 31) - 1
 PIPE_BUF = 4096  # limits.h: what one write(2) to a pipe puts there in one piece
 
 
-@dataclass(frozen=True)
-class SemLimits:
+class SemLimits(NamedTuple):
     """System V semaphores: sysctl kernel.sem."""
 
     semmsl: int
@@ -51,8 +50,7 @@ class SemLimits:
     """Sets."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """The limits of this process's IPC namespace and the soft limits of this process; None: unknown or none."""
 
     mq_queues_max: int | None

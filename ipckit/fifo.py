@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipckit._handle import NamedHandle
-from ipckit._names import checked_path
+from ipckit._names import check_mode, checked_path
 from ipckit._retry import expired, pause
 from ipckit._wait import Deadline
-from ipckit.errors import syscall_error
+from ipckit.errors import LimitError, syscall_error
 from ipckit.pipe import PipeReader, PipeWriter
 
 if TYPE_CHECKING:
@@ -61,15 +58,20 @@ class Fifo(NamedHandle):
             AlreadyExistsError: the path is taken (EEXIST).
             NotFoundError: its directory does not exist (ENOENT).
         """
+        check_mode(mode)
         name = _unique_path() if path is None else checked_path(path)
         try:
             os.mkfifo(name, mode)
         except OSError as error:
             raise syscall_error(error.errno or errno.EIO, "mkfifo", name) from None
-        fifo = cls.open(name)
+        try:
+            fifo = cls.open(name)
+        except LimitError:  # a path that nobody has is in the way of the next attempt
+            os.unlink(name)
+            raise
         if stat.S_IMODE(os.fstat(fifo._fd).st_mode) != mode:
             # The umask took bits away. Not by name: that may be another file's by now. (fchmod(2) refuses O_PATH.)
-            Path(f"/proc/self/fd/{fifo._fd}").chmod(mode)
+            os.chmod(f"/proc/self/fd/{fifo._fd}", mode)
         fifo._unlinker = os.getpid() if unlink_on_close else 0
         return fifo
 
@@ -165,4 +167,6 @@ class Fifo(NamedHandle):
 
 
 def _unique_path() -> str:
-    return str(Path(tempfile.gettempdir()) / f"ipckit-{os.getpid()}-{secrets.token_hex(8)}")
+    from tempfile import gettempdir
+
+    return f"{gettempdir()}/ipckit-{os.getpid()}-{os.urandom(8).hex()}"

@@ -77,7 +77,7 @@ class Tokens(Handle):
         result = quick.ipk_posix_sem_value(self._sem)
         if result < 0:
             self._check_open()
-        return check(result, "sem_getvalue", self._describe())
+        return check(result, "sem_getvalue", self._filename())
 
     def __enter__(self) -> Self:
         if not self._lane.take():
@@ -100,7 +100,7 @@ class Tokens(Handle):
                     if result == 0:
                         return True
                     if result not in (-errno.ETIMEDOUT, -errno.EINTR):
-                        check(result, "sem_clockwait", self._describe())
+                        check(result, "sem_clockwait", self._filename())
                     self._check_open()
                     if deadline.expired:
                         return False
@@ -125,7 +125,7 @@ class Tokens(Handle):
         raise self._overflow()
 
     def _overflow(self) -> Exception:
-        return syscall_error(errno.EOVERFLOW, "sem_post", self._describe())
+        return syscall_error(errno.EOVERFLOW, "sem_post", self._filename())
 
     def _release(self) -> None:
         # The old lane, and the memory with it, goes when no call is inside any more. The slots are the subclass's.

@@ -62,7 +62,7 @@ def start(args: list[str | bytes], terminal: str, env: Mapping[str, str]) -> int
     except IPCError:
         raise
     except OSError as error:
-        raise syscall_error(error.errno or errno.EIO, "posix_spawn", program) from None
+        raise syscall_error(error.errno or errno.EIO, "posix_spawn", os.fsdecode(program)) from None
 
 
 def _spawn(
@@ -118,7 +118,8 @@ def _found(program: str | bytes, env: Mapping[str, str]) -> str | bytes:
         path = os.path.join(os.fsencode(directory), name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    raise syscall_error(errno.ENOENT, "posix_spawn", program, remedy="no such program in any directory of PATH")
+    remedy = "no such program in any directory of PATH"
+    raise syscall_error(errno.ENOENT, "posix_spawn", os.fsdecode(name), remedy=remedy)
 
 
 def _inherited() -> list[int]:

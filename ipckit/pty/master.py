@@ -97,6 +97,8 @@ class PtyMaster(PtySide):
             MessageTooLargeError: it is not within *limit* bytes (EMSGSIZE).
         """
         deadline = None if timeout is None else Deadline.after(timeout)
+        if not isinstance(marker, (bytes, bytearray, memoryview)):
+            raise TypeError(f"marker must be bytes, not {marker!r}")
         if not marker:
             raise ValueError("marker must have at least 1 byte")
         turn = self._framing.receiving

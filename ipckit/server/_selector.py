@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import time
 from typing import Any
 
 from ipckit._wait import NEVER_NS
+from ipckit.errors import syscall_error
 from ipckit.server._events import Events
 
 AT_MOST = 64
@@ -18,7 +20,10 @@ class Selector(Events):
 
     def __init__(self, *how: Any) -> None:
         super().__init__(*how)
-        self._epoll = select.epoll()
+        try:
+            self._epoll = select.epoll()
+        except OSError as error:
+            raise syscall_error(error.errno or errno.EIO, "epoll_create1") from None
 
     def run(self, _owner: object = None) -> None:
         """Serve until told to stop, or until the FIFO or queue has come to its end."""

@@ -89,6 +89,9 @@ class AncillarySocket(UnixSocket):
         view = _at_least_a_byte(data)
         if len(fds) > MOST_FDS:
             raise ValueError(f"fds must have at most {MOST_FDS} (SCM_MAX_FD), not {len(fds)}: send them in parts")
+        for fd in fds:
+            if not isinstance(fd, int) and not hasattr(fd, "fileno"):
+                raise TypeError(f"fds must be descriptors, or objects that have one, not {fd!r}")
         rights = array("i", [fd if isinstance(fd, int) else fd.fileno() for fd in fds])
         self._send_beside(view, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [], deadline)
 

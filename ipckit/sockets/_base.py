@@ -106,8 +106,11 @@ class SocketHandle(FdHandle):
     def _release(self) -> None:
         self._lane.close()
         self._view.detach()
-        self._fd = -1
-        self._socket.close()
+        fd, self._fd = self._fd, -1
+        try:
+            self._socket.close()
+        except OSError as error:  # somebody else closed the descriptor
+            raise syscall_error(error.errno or errno.EIO, "close", f"fd {fd}") from None
 
     @classmethod
     def _adopt_travelled(cls, travelling: Any, *facts: Any) -> Self:

@@ -16,6 +16,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from ipckit._names import absolute, check_mode
 from ipckit._retry import pause
 from ipckit._wait import Deadline
 from ipckit.errors import SyscallError, syscall_error
@@ -48,7 +49,7 @@ class Binding(NamedTuple):
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise syscall_error(error.errno or errno.EIO, "unlink", self.path) from None
+            raise syscall_error(error.errno or errno.EIO, "unlink", os.fsdecode(self.path)) from None
 
 
 def bind(sock: socket.socket, address: Address | None, mode: int) -> Binding | None:
@@ -57,6 +58,7 @@ def bind(sock: socket.socket, address: Address | None, mode: int) -> Binding | N
     Returns:
         What unlinks the path; None for a name that goes by itself.
     """
+    check_mode(mode)
     raw = b"" if address is None else kernel_address(address)
     if raw and is_path(raw):
         return bind_path(sock, raw, mode)
@@ -70,7 +72,7 @@ def bind_path(sock: socket.socket, path: bytes, mode: int) -> Binding:
     Raises:
         AlreadyExistsError: the path is a live socket's, or no socket's (EADDRINUSE).
     """
-    given, path = path, os.path.abspath(path)
+    given, path = path, absolute(path)
     # bind(2) gives the file the mode of the socket itself, less the umask: nobody else gets in before the chmod.
     os.fchmod(sock.fileno(), mode)
     with _locked(path + b".lock"):
@@ -91,7 +93,7 @@ def bind_abstract(sock: socket.socket, raw: bytes) -> None:
     try:
         sock.bind(raw)
     except OSError as error:
-        raise syscall_error(error.errno or errno.EIO, "bind", raw) from None
+        raise syscall_error(error.errno or errno.EIO, "bind", os.fsdecode(raw)) from None
 
 
 def _bound(sock: socket.socket, path: bytes) -> bool:
@@ -99,7 +101,7 @@ def _bound(sock: socket.socket, path: bytes) -> bool:
         sock.bind(path)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise syscall_error(error.errno or errno.EIO, "bind", path) from None
+            raise syscall_error(error.errno or errno.EIO, "bind", os.fsdecode(path)) from None
         return False
     return True
 
@@ -130,23 +132,27 @@ def _is_dead(path: bytes) -> bool:
     """Whether *path* is a socket file that no socket is bound to; False if there is nothing."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise syscall_error(errno.EADDRINUSE, "bind", path, remedy="something that is no socket is there")
+            remedy = "something that is no socket is there"
+            raise syscall_error(errno.EADDRINUSE, "bind", os.fsdecode(path), remedy=remedy)
     except FileNotFoundError:
         return False
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            probe.setblocking(False)
-            # Through /proc, for the absolute path may be too long for an address.
-            number = probe.connect_ex(f"/proc/self/fd/{directory}/".encode() + os.path.basename(path))
-    finally:
-        os.close(directory)
+        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+                probe.setblocking(False)
+                # Through /proc, for the absolute path may be too long for an address.
+                number = probe.connect_ex(f"/proc/self/fd/{directory}/".encode() + os.path.basename(path))
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise syscall_error(error.errno or errno.EIO, "connect", os.fsdecode(path)) from None
     if number == errno.ENOENT:
         return False
     if number == errno.ECONNREFUSED:
         return True
     remedy = "a live socket has it" if number in {0, errno.EPROTOTYPE} else "its permissions hide whether it is alive"
-    raise syscall_error(errno.EADDRINUSE, "bind", path, remedy=remedy)
+    raise syscall_error(errno.EADDRINUSE, "bind", os.fsdecode(path), remedy=remedy)
 
 
 @contextmanager
@@ -156,7 +162,8 @@ def _locked(path: bytes) -> Iterator[None]:
     turn = 0
     while (fd := _lock(path)) is None:
         if not pause(deadline, turn):
-            raise syscall_error(errno.EBUSY, "flock", path, remedy="another process binds here, or keeps the lock file")
+            remedy = "another process binds here, or keeps the lock file"
+            raise syscall_error(errno.EBUSY, "flock", os.fsdecode(path), remedy=remedy)
         turn += 1
     try:
         yield
@@ -176,7 +183,7 @@ def _lock(path: bytes) -> int | None:
         except FileNotFoundError:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT, 0o644)
     except OSError as error:
-        raise syscall_error(error.errno or errno.EIO, "open", path) from None
+        raise syscall_error(error.errno or errno.EIO, "open", os.fsdecode(path)) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours, named = os.fstat(fd), os.lstat(path)

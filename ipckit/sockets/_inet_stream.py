@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from dataclasses import astuple, dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit._wait import Deadline
 from ipckit.errors import syscall_error
@@ -22,15 +21,14 @@ if TYPE_CHECKING:
     from ipckit.sockets._resolution import Address
 
 
-@dataclass(frozen=True)
-class KeepAlive:
+class KeepAlive(NamedTuple):
     """When to ask a silent other side whether it is still there: TCP_KEEPIDLE, _KEEPINTVL, _KEEPCNT of tcp(7)."""
 
     idle: int = 60
     """Seconds of silence before the first question."""
     interval: int = 10
     """Seconds between questions."""
-    count: int = 5
+    count: int = 5  # type: ignore[assignment]  # tuple.count is of no use here
     """How many unanswered questions break the connection."""
 
 
@@ -154,9 +152,9 @@ class Stream(StreamSocket, InetSocket):
     @keep_alive.setter
     def keep_alive(self, times: KeepAlive | None) -> None:
         if times is not None:
-            for value, field, (option, name, most) in zip(astuple(times), fields(times), _KEEP_ALIVE, strict=True):
+            for value, field, (option, name, most) in zip(times, times._fields, _KEEP_ALIVE, strict=True):
                 if not 1 <= value <= most:
-                    raise ValueError(f"keep_alive must have {field.name} from 1 to {most}, not {value!r}")
+                    raise ValueError(f"keep_alive must have {field} from 1 to {most}, not {value!r}")
                 self._set_option(socket.IPPROTO_TCP, option, value, f"setsockopt({name})")
         self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(times is not None), "setsockopt(SO_KEEPALIVE)")
 

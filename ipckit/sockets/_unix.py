@@ -122,7 +122,8 @@ def connect(sock: socket.socket, address: Address, timeout: float | None) -> Non
                 break
             turn += 1
         if number:
-            raise syscall_error(number, "connect", raw, remedy=_CONNECT_REMEDIES.get(number) if is_path(raw) else None)
+            remedy = _CONNECT_REMEDIES.get(number) if is_path(raw) else None
+            raise syscall_error(number, "connect", os.fsdecode(raw), remedy=remedy)
         sock.setblocking(True)
     except BaseException:
         sock.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import errno
 import os
 import resource
@@ -43,7 +42,7 @@ def test_limits_are_what_proc_says() -> None:
     ]
     assert now.pipe_max_size == read("fs/pipe-max-size")[0]
     assert now.sem is not None
-    assert list(dataclasses.astuple(now.sem)) == read("kernel/sem")
+    assert list(now.sem) == read("kernel/sem")
     assert [now.msgmax, now.msgmnb, now.msgmni] == [
         read(f"kernel/{name}")[0] for name in ("msgmax", "msgmnb", "msgmni")
     ]
@@ -93,7 +92,7 @@ def test_limits_are_those_of_the_ipc_namespace(spawn: Spawn) -> None:
 
 
 def test_limits_are_frozen() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         features.limits().pipe_buf = 1
 
 

@@ -6,8 +6,11 @@ import ast
 import importlib
 import importlib.metadata
 import inspect
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +91,14 @@ def test_names_are_the_classes_themselves() -> None:
     assert ipckit.SpscRing is SpscRing
 
 
+def test_every_public_package_is_there_without_an_import_of_its_own() -> None:
+    code = "import ipckit; [getattr(ipckit, name) for name in {!r}]"
+    packages = [init.parent.name for init in ROOT.glob("*/__init__.py")]
+    names = sorted({*packages, "errors", "features", "interrupt"} - {"bench", "cli", "pty"})
+    assert set(names) <= set(dir(ipckit))
+    subprocess.run([sys.executable, "-c", code.format(names)], cwd=ROOT.parent, check=True, timeout=50)
+
+
 def test_types_are_shipped() -> None:
     assert (ROOT / "py.typed").is_file()
     for extension in ROOT.glob("*.so"):
@@ -107,6 +118,24 @@ def test_version_is_the_one_of_the_metadata() -> None:
         assert installed == ipckit.__version__
     if project.is_file():
         assert f'version = "{ipckit.__version__}"' in project.read_text()
+
+
+@pytest.mark.slow
+def test_a_build_without_a_compiler_names_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools")
+    if not (ROOT.parent / "setup.py").is_file():
+        pytest.skip("installed: there is nothing to build")
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--build-temp", tmp_path, "--build-lib", tmp_path],
+        cwd=ROOT.parent,
+        env={**os.environ, "CC": "no-such-compiler -m64", "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "there is no 'no-such-compiler'" in done.stderr
 
 
 def public_classes() -> Iterator[type[Any]]:

@@ -1,0 +1,81 @@
+"""A process that has no descriptors left: what fails says so, leaves nothing behind, and what is open can be closed."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipckit import Fifo, MpmcRing, Queue
+from ipckit.errors import LimitError
+from ipckit.server import Server
+from ipckit.sockets.unix import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def left(n: int) -> Iterator[None]:
+    """Have this process open *n* descriptors at most."""
+    free = []
+    while len(free) <= n:
+        free.append(os.dup(0))
+    for fd in free:
+        os.close(fd)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[n], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_fifo_that_cannot_be_opened_is_not_left_behind(tmp_path: Path) -> None:
+    with left(0), pytest.raises(LimitError, match="RLIMIT_NOFILE"):
+        Fifo.create(tmp_path / "fifo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_queues_and_rings_with_files_are_closed() -> None:
+    queue: Queue[int] = Queue()
+    ring = MpmcRing.create(f"/no-descriptors-{os.getpid()}", capacity=4096, oversize="file")
+    other = MpmcRing.open(ring.name)
+    with left(0):
+        queue.close()
+        other.close()
+    assert other.closed
+    ring.unlink()
+    ring.close()
+
+
+@pytest.mark.parametrize("n", range(5))
+def test_a_socket_file_stays_until_it_can_be_looked_at(tmp_path: Path, n: int) -> None:
+    path = str(tmp_path / "socket")
+    listener = Stream.listen(path, unlink_on_close=False)
+    listener.close()
+    try:
+        with left(n):
+            Stream.listen(path).close()
+    except LimitError:
+        assert n < 4
+        assert os.listdir(tmp_path) == ["socket"]
+    else:
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("n", range(4))
+def test_a_server_that_cannot_start_says_why(tmp_path: Path, n: int) -> None:
+    gc.collect()
+    listener = Stream.listen(tmp_path / "socket")
+    try:
+        with left(n), Server(listener, lambda message, _: message, mode="selector"):
+            pass
+    except LimitError:
+        assert n < 3
+    listener.close()
