@@ -39,7 +39,7 @@ $(PEERS)/ready: pyproject.toml benchmarks/peers/requirements.txt $(READY)
 	$(PEERS)/bin/python -m pip install --quiet --editable '.[cli,numpy]'
 	@touch $@
 
-test: build ## the tests (some four minutes)
+test: build ## the tests (some three minutes)
 	$(PYTEST) -m 'not stress and not apart' $(ARGS)
 
 build: $(BUILT) ## the virtual environment and the C core
@@ -94,8 +94,10 @@ stress: build ## kill sweeps and storms, soaks and fuzzing, and the whole suite 
 	$(MAKE) -C native storm-sync SECONDS=600
 	$(MAKE) -C native storm-rings SECONDS=600
 	$(MAKE) -C native fuzz SECONDS=600
+	$(MAKE) -C native fuzz-planted
 	$(MAKE) fuzz-rpc SECONDS=600
 	$(BIN)/python -m pytest -m stress $(ARGS)
+	IPCKIT_EXAMPLES=20 $(PYTEST) $$(grep -l 'examples(' tests/*/test_*.py)
 	$(MAKE) repeat
 
 fuzz-rpc: build ## fuzz what ipckit.rpc reads from peers with libFuzzer, SECONDS=60 for each of its two halves

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ipckit.sockets.inet import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Address = tuple[str, int]
 
 
 def has_ipv6() -> bool:
@@ -23,6 +30,23 @@ HERE = ("127.0.0.1", 0)
 HOSTS = ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on loopback"))]
 ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on loopback")
 Pair = tuple[Stream, Stream]
+
+
+@contextmanager
+def nobody() -> Iterator[Address]:
+    """An address where nobody listens, and nobody will: the port is taken."""
+    with socket.socket() as keeper:
+        keeper.bind(HERE)
+        yield keeper.getsockname()
+
+
+@contextmanager
+def no_receiver() -> Iterator[Address]:
+    """The same of UDP: who has the port hears nobody but itself."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as keeper:
+        keeper.bind(HERE)
+        keeper.connect(keeper.getsockname())
+        yield keeper.getsockname()
 
 
 def connected(host: str = "127.0.0.1") -> Pair:

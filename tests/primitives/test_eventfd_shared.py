@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import selectors
@@ -150,6 +149,8 @@ def test_selectors_see_both_directions(event: EventFd) -> None:
 
 
 def test_asyncio_reads_and_writes_by_readiness(event: EventFd) -> None:
+    import asyncio
+
     async def turns() -> list[int]:
         loop = asyncio.get_running_loop()
         got: list[int] = []

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -184,6 +184,13 @@ def test_two_readers_share_the_data(fifo: Fifo) -> None:
         writer.write(b"abc")
         assert one.read() == b"abc"
         assert other.try_read() is None
+
+
+@pytest.mark.parametrize(("mode", "error"), [(600, ValueError), (-1, ValueError), ("600", TypeError)])
+def test_a_mode_that_is_no_permission_bits_is_refused(tmp_path: Path, mode: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="mode must be"):
+        Fifo.create(tmp_path / "fifo", mode=mode)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666, 0o640])

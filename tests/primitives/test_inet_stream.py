@@ -70,18 +70,18 @@ def test_bytes_messages_and_peeking_both_ways(pair: Pair) -> None:
     one, other = pair
     for here, there in ((one, other), (other, one)):
         assert here.write(b"abc") == 3
-        assert there.peek(2, timeout=5) == b"ab"
-        assert there.peek(timeout=5) == b"abc"
+        assert there.peek(2, timeout=20) == b"ab"
+        assert there.peek(timeout=20) == b"abc"
         assert there.available == 3
-        assert there.read(2, timeout=5) == b"ab"
-        assert there.read(timeout=5) == b"c"
+        assert there.read(2, timeout=20) == b"ab"
+        assert there.read(timeout=20) == b"c"
         here.send(b"")
         here.send(b"x" * 20_000)
-        assert there.receive(timeout=5) == b""
-        assert there.receive(timeout=5) == b"x" * 20_000
+        assert there.receive(timeout=20) == b""
+        assert there.receive(timeout=20) == b"x" * 20_000
         room = bytearray(3)
         here.write(b"12")
-        assert there.readinto(room, timeout=5) == 2
+        assert there.readinto(room, timeout=20) == 2
     assert one.try_read() is None
     assert one.try_receive() is None
     for take in (one.read, one.receive, one.peek):
@@ -96,11 +96,11 @@ def test_half_close(pair: Pair) -> None:
     one, other = pair
     one.send(b"question")
     one.shutdown()
-    assert other.receive(timeout=5) == b"question"
+    assert other.receive(timeout=20) == b"question"
     with pytest.raises(EndOfStreamError):
-        other.receive(timeout=5)
+        other.receive(timeout=20)
     other.send(b"answer")
-    assert one.receive(timeout=5) == b"answer"
+    assert one.receive(timeout=20) == b"answer"
     with pytest.raises(BrokenPeerError):
         one.write(b"x")
 
@@ -109,9 +109,9 @@ def test_a_reset_is_a_broken_peer_and_not_the_end(pair: Pair) -> None:
     one, other = pair
     reset(other)
     with pytest.raises(BrokenPeerError) as caught:
-        one.read(timeout=5)
+        one.read(timeout=20)
     assert caught.value.errno == errno.ECONNRESET
-    assert one.read(timeout=5) == b""  # the kernel tells it once
+    assert one.read(timeout=20) == b""  # the kernel tells it once
     with pytest.raises(BrokenPeerError) as caught:
         one.write(b"x")
     assert caught.value.errno == errno.EPIPE
@@ -122,10 +122,10 @@ def test_a_reset_is_a_broken_peer_and_not_the_end(pair: Pair) -> None:
 def test_closing_with_data_unread_is_a_reset(pair: Pair) -> None:
     one, other = pair
     one.write(b"never read")
-    assert other.peek(timeout=5) == b"never read"
+    assert other.peek(timeout=20) == b"never read"
     other.close()
     with pytest.raises(BrokenPeerError):
-        one.receive(timeout=5)
+        one.receive(timeout=20)
 
 
 def write_after_reset() -> list[int | None]:
@@ -135,7 +135,7 @@ def write_after_reset() -> list[int | None]:
         reset(other)
         poller = select.poll()
         poller.register(one, select.POLLIN)
-        poller.poll(5000)
+        poller.poll(20_000)
         numbers = []
         for call in (one.write, one.write, one.send):
             try:
@@ -164,8 +164,8 @@ def test_dribbled_input_makes_whole_messages(pair: Pair) -> None:
     thread.join()
     # The flag that is made for this returns short on a socket with a timeout.
     one.write(b"ab")
-    assert other.peek(timeout=5) == b"ab"
-    other.settimeout(5)
+    assert other.peek(timeout=20) == b"ab"
+    other.settimeout(20)
     assert other.socket.recv(3, socket.MSG_WAITALL) == b"ab"
 
 
@@ -174,7 +174,7 @@ def test_a_peer_that_dies_in_mid_message(pair: Pair) -> None:
     one.write(b"\0\0\0\x05abc")
     one.close()
     with pytest.raises(PeerDiedError, match="3 of the 5"):
-        other.receive(timeout=5)
+        other.receive(timeout=20)
 
 
 def test_a_long_write_tells_how_much_went_out_and_time_loses_nothing(pair: Pair) -> None:
@@ -195,11 +195,11 @@ def test_a_message_above_the_limit_is_refused_on_both_sides(pair: Pair) -> None:
     other.max_message_size = 10
     one.send(b"x" * 11)
     with pytest.raises(MessageTooLargeError):
-        other.receive(timeout=5)
+        other.receive(timeout=20)
     with pytest.raises(MessageTooLargeError):
         other.send(b"x" * 11)
     other.max_message_size = 11
-    assert other.receive(timeout=5) == b"x" * 11
+    assert other.receive(timeout=20) == b"x" * 11
 
 
 def test_an_urgent_byte_comes_in_its_place() -> None:
@@ -211,19 +211,19 @@ def test_an_urgent_byte_comes_in_its_place() -> None:
             here.write(b"cd")
             got = b""
             while len(got) < 5:
-                got += there.read(timeout=5)
+                got += there.read(timeout=20)
             assert got == b"ab!cd"
 
 
 def test_no_delay_is_on_unless_said_otherwise() -> None:
     with Stream.listen(HERE) as on, Stream.listen(HERE, no_delay=False) as off:
         for listener, accepted in ((on, True), (off, False)):
-            with Stream.connect(listener.address, timeout=5) as client, listener.accept(timeout=5) as server:
+            with Stream.connect(listener.address, timeout=20) as client, listener.accept(timeout=20) as server:
                 assert client.no_delay
                 assert server.no_delay is accepted
                 client.no_delay = False
                 assert not client.no_delay
-            with Stream.connect(listener.address, timeout=5, no_delay=False) as client:
+            with Stream.connect(listener.address, timeout=20, no_delay=False) as client:
                 assert not client.no_delay
 
 
@@ -298,19 +298,19 @@ def test_a_blocked_receiver_in_another_process_is_woken(pair: Pair, spawn: Spawn
 
 
 def test_the_genuine_socket_and_adopting_one() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as plain, Stream.connect(plain.getsockname(), timeout=5) as client:
+    with socket.create_server(("127.0.0.1", 0)) as plain, Stream.connect(plain.getsockname(), timeout=20) as client:
         accepted, _ = plain.accept()
         accepted.set_inheritable(True)
         with Stream.from_socket(accepted) as server:
             assert server.socket is accepted
             assert not accepted.get_inheritable()
             client.socket.sendall(b"plain")
-            assert server.read(timeout=5) == b"plain"
+            assert server.read(timeout=20) == b"plain"
             server.settimeout(60)
             assert server.gettimeout() == 60
             server.setblocking(True)
         listener = Listener.from_socket(plain.dup(), Stream)
-        with listener, Stream.connect(listener.address, timeout=5), listener.accept(timeout=5):
+        with listener, Stream.connect(listener.address, timeout=20), listener.accept(timeout=20):
             pass
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wrong,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import os
 import select
@@ -166,6 +165,8 @@ def send_numbers(name: str, count: int) -> None:
 
 
 def test_asyncio_reads_and_writes_by_readiness(queue: MessageQueue, spawn: Spawn) -> None:
+    import asyncio
+
     async def read(count: int) -> list[int]:
         loop = asyncio.get_running_loop()
         received: list[int] = []

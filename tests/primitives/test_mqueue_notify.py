@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import pickle
@@ -187,6 +186,8 @@ def test_every_thread_that_waits_is_told(queue: MessageQueue, notification: Noti
 
 
 def test_the_descriptor_serves_selectors_epoll_and_asyncio(queue: MessageQueue, notification: Notification) -> None:
+    import asyncio
+
     async def told() -> bytes:
         loop = asyncio.get_running_loop()
         came = asyncio.Event()

@@ -229,24 +229,28 @@ def test_a_target_that_breaks_while_splice_waits(pipe: Ends, other: Ends) -> Non
     pipe[1].write(b"abc")
     thread, outcome = in_thread(lambda: pipe[0].splice_to(other[1]))
     other[0].close()
-    thread.join(10)
+    thread.join(20)
     assert isinstance(outcome[0], BrokenPeerError)
 
 
 @pytest.mark.parametrize("blocked_by", ["source", "target"])
 @pytest.mark.parametrize("closed", ["source", "target"])
-def test_close_of_either_side_ends_a_splice(pipe: Ends, other: Ends, blocked_by: str, closed: str) -> None:
+def test_close_of_either_side_ends_a_splice(
+    pipe: Ends, other: Ends, blocked_by: str, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closers: list[tuple[int, int | None]] = []
+    close = os.close
+    monkeypatch.setattr(os, "close", lambda fd: (closers.append((fd, threading.get_ident())), close(fd)))
     if blocked_by == "target":
         fill(other[1])
         pipe[1].write(b"abc")
     fds = [pipe[0].fileno(), other[1].fileno()]
     thread, outcome = in_thread(lambda: pipe[0].splice_to(other[1], timeout=20))
     (pipe[0] if closed == "source" else other[1]).close()
-    os.fstat(fds[closed == "target"])  # not gone under the feet of the one who waits
-    thread.join(10)
+    thread.join(20)
     assert isinstance(outcome[0], ClosedError)
-    with pytest.raises(OSError, match="Bad file"):
-        os.fstat(fds[closed == "target"])
+    by_whom = [who for fd, who in closers if fd == fds[closed == "target"]]
+    assert by_whom == [thread.ident], "it goes when the one who waits has left, and not under the feet of that one"
 
 
 def test_splice_waits_for_the_first_writer_of_a_fifo(tmp_path: Path, other: Ends) -> None:
@@ -345,14 +349,14 @@ def test_a_large_file_goes_through_and_stops_where_time_is_up(kind: str, file: i
     file.seek(0)
     reader, writer = pipe_of(kind)
     with reader, writer:
-        with pytest.raises(TimeoutExpired) as caught:
-            send(writer, file, timeout=0.01)
-        gone = caught.value.completed
-        assert 0 < gone < len(content)
-        assert file.tell() == gone
-        with pytest.raises(TimeoutExpired) as caught:
-            send(writer, file, timeout=0)
-        assert caught.value.completed == 0
+        gone, went, timeout = 0, -1, 0.01
+        while went:  # TCP may have made some more room when time was up
+            with pytest.raises(TimeoutExpired) as caught:
+                send(writer, file, timeout)
+            went, timeout = caught.value.completed, 0
+            gone += went
+            assert 0 < gone < len(content)
+            assert file.tell() == gone
         thread, outcome = in_thread(lambda: send(writer, file, timeout=20))
         got = bytearray()
         while len(got) < len(content):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import selectors
 import signal
 import subprocess
 import threading
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +68,8 @@ def test_a_child_may_be_left_to_be_reaped_by_its_owner() -> None:
 
 
 def test_a_process_of_multiprocessing() -> None:
+    from multiprocessing import get_context
+
     process = get_context("spawn").Process(target=os._exit, args=(5,))
     process.start()
     with PidFd.open(process.pid or 0) as child:
@@ -222,6 +222,8 @@ def test_selectors_see_the_end_among_others(sleeper: PidFd) -> None:
 
 
 def test_asyncio_awaits_the_end(sleeper: PidFd) -> None:
+    import asyncio
+
     async def end() -> int | None:
         loop = asyncio.get_running_loop()
         ended = loop.create_future()

@@ -251,7 +251,7 @@ def test_keys_reach_the_program() -> None:
 
 @pytest.mark.usefixtures("either_wait")
 def test_close_hangs_up_and_leaves_no_zombie() -> None:
-    program = PseudoTerminal.spawn(["sleep", "1000"])
+    program = PseudoTerminal.spawn(["sleep", "1000"], grace=20)
     with program:
         pass
     assert program.returncode == -signal.SIGHUP
@@ -360,7 +360,7 @@ def test_program_of_a_killed_process_is_hung_up(spawn: Spawn, tmp_path: Path) ->
 
 
 def test_program_is_ended_even_if_somebody_closed_our_descriptor() -> None:
-    program = PseudoTerminal.spawn(["sleep", "1000"])
+    program = PseudoTerminal.spawn(["sleep", "1000"], grace=20)
     os.close(program.fileno())
     with pytest.raises(SyscallError, match="Errno 9"):
         program.close()
@@ -427,7 +427,7 @@ def test_status_that_somebody_else_took_is_said() -> None:
 
 
 def test_forked_child_has_the_master_only() -> None:
-    with PseudoTerminal.spawn(["cat"], echo=False) as program:
+    with PseudoTerminal.spawn(["cat"], echo=False, grace=20) as program:
         pid = os.fork()
         if pid == 0:
             try:

@@ -93,14 +93,20 @@ class Service:
         self.told_to_stop = False
 
     def start(self, handler: Any = echo, *, kind: Any = Stream, files: int | None = None, **how: Any) -> Service:
+        with self.listen(kind) as listener:
+            return self.serve(listener, handler, files=files, **how)
+
+    def listen(self, kind: Any = Stream) -> Any:
+        """For clients that are to come before the server does."""
         self.kind = kind
         if kind is inet.Stream:
-            listening = kind.listen(("127.0.0.1", 0))
-            self.address = listening.address
-        else:
-            listening = kind.listen(self.address, unlink_on_close=False)
-        with listening as listener:
-            self.child = self.spawn(run, listener, self.mode, handler, self.writer, files, how)
+            listener = kind.listen(("127.0.0.1", 0))
+            self.address = listener.address
+            return listener
+        return kind.listen(self.address, unlink_on_close=False)
+
+    def serve(self, listener: Any, handler: Any = echo, *, files: int | None = None, **how: Any) -> Service:
+        self.child = self.spawn(run, listener, self.mode, handler, self.writer, files, how)
         return self
 
     def connect(self) -> Any:
@@ -315,9 +321,11 @@ def send_a_part(address: str) -> None:
 
 
 def test_a_peer_has_its_time(service: Service) -> None:
-    silent, dribbler, greedy = [service.start(idle_timeout=0.1).connect()] + [service.connect() for _ in range(2)]
-    for _ in range(3):
-        greedy.send(b"big")  # and it takes none of the replies
+    with service.listen() as listener:
+        silent, dribbler, greedy = (service.connect() for _ in range(3))
+        for _ in range(3):  # before its time begins; and it takes none of the replies
+            greedy.send(b"big")
+        service.serve(listener, idle_timeout=0.1)
     dribbled = struct.pack("!I", 100_000)
     poller = select.poll()
     poller.register(silent, 0)

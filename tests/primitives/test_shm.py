@@ -20,6 +20,7 @@ import posix_ipc
 import pytest
 
 from ipckit import _shmfile
+from ipckit._names import unique_name
 from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, LimitError, NotFoundError
 from ipckit.mapping import Mapping
 from ipckit.memfd import Memfd
@@ -270,7 +271,8 @@ def test_bad_names(name: str) -> None:
 
 
 def test_the_longest_name_and_one_that_is_not_ascii() -> None:
-    for name in ("/" + "n" * 255, "/sp\N{LATIN SMALL LETTER A WITH DIAERESIS} ce"):
+    own = f"{unique_name()}-"
+    for name in (own.ljust(256, "n"), f"{own}sp\N{LATIN SMALL LETTER A WITH DIAERESIS} ce"):
         with SharedMemory.create(name, size=1, unlink_on_close=True), SharedMemory.open(name) as other:
             assert other.name == name
 

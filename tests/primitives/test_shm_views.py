@@ -65,6 +65,10 @@ def test_views_that_are_none(memory: Mapping) -> None:
     for offset in (SIZE - 15, SIZE + 1, -1):
         with pytest.raises(ValueError, match=r"cls must fit|offset must be"):
             memory.structure(Point, offset=offset)
+    nothings: list[Any] = [int, None]
+    for nothing in nothings:
+        with pytest.raises(TypeError, match="cls must be a ctypes structure"):
+            memory.structure(nothing)
 
 
 def test_a_structure_is_the_memory(memory: Mapping) -> None:
@@ -181,6 +185,8 @@ def numpy_views(name: str) -> None:
         assert memory.array("i4", 5).shape == (5,)
         assert memory.array("i4", 0, offset=SIZE).shape == (0,)
         assert memory.array("i4", ()).shape == ()
+        assert memory.array("(3,)i4").shape == (SIZE // 12, 3)
+        assert memory.array("(3,)i4", (5, 2)).shape == (5, 2, 3)
         assert (
             memory.array([("a", "i4"), ("b", "f8")], 2)["b"].tolist()
             == memory.array([("a", "i4"), ("b", "f8")], 2)["b"].tolist()
@@ -248,4 +254,4 @@ def without_numpy() -> str:
 
 
 def test_without_numpy_the_error_says_what_to_install(spawn: Spawn) -> None:
-    assert spawn(without_numpy).result() == "array() needs the package numpy: pip install ipckit[numpy]"
+    assert spawn(without_numpy).result() == "array() needs the package numpy: pip install 'ipckit[numpy]'"

@@ -71,8 +71,8 @@ def children() -> list[dict[str, Any]]:
         for take in (by_sigwait, by_descriptor):
             pids = [fork(7)]
             infos = [take()]
-            os.waitpid(pids[0], 0)
             pids.append(fork(None))
+            os.waitpid(pids[0], 0)  # now, so that the two have different numbers
             for signum in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
                 os.kill(pids[1], signum)
                 infos.append(take())

@@ -89,10 +89,11 @@ def test_a_receiver_that_is_killed_loses_what_it_held_and_a_sender_is_told_once_
     child.send_signal(signal.SIGSTOP)
     for value in range(3):
         sigqueue(child.pid, RT, value)
-    child.kill()
-    assert child.join() == -signal.SIGKILL
-    with pytest.raises(NoProcessError):
-        sigqueue(child.pid, RT, 1)
+    with PidFd.open(child.pid) as descriptor:  # which leads to nobody else, whoever has the number later
+        child.kill()
+        assert child.join() == -signal.SIGKILL
+        with pytest.raises(NoProcessError):
+            descriptor.sigqueue(RT, 1)
 
 
 def be_killed_after_sending(pid: int) -> None:

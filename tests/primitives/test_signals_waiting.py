@@ -127,13 +127,14 @@ def test_handlers_of_other_signals_run_and_the_wait_goes_on_for_what_remains() -
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
         with blocked({RT}):
-            began = time.monotonic()
-            assert sigtimedwait({RT}, 0.06) is None
-            assert 0.06 <= time.monotonic() - began < 20
+            while len(times) < 2:  # fewer come through where we are held up until the time is up
+                times.clear()
+                began = time.monotonic()
+                assert sigtimedwait({RT}, 0.06) is None
+                assert 0.06 <= time.monotonic() - began < 20
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert len(times) >= 2
 
 
 def wait_for_ctrl_c(target: str) -> str:

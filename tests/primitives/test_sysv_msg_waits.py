@@ -222,7 +222,7 @@ def wait_beside_a_handler_of_ours() -> list[str]:
     results = []
     with MessageQueue.create(remove_on_close=True) as queue:
         try:
-            queue.receive(timeout=1)
+            queue.receive(timeout=20)
         except BusyError as error:
             results.append(str(error))
         queue.send(b"x")
@@ -259,7 +259,7 @@ def wait_without_timers(queue: MessageQueue) -> str:
     queue.send(b"x")
     queue.receive(timeout=1)
     with pytest.raises(LimitError) as caught:
-        queue.receive(timeout=1)
+        queue.receive(timeout=20)
     return str(caught.value)
 
 

@@ -73,6 +73,7 @@ def test_what_a_killed_creator_left_is_completed_by_the_next(size: int, where: s
 
 
 def open_and_tell(name: str) -> tuple[int, ...]:
+    sem._PATIENCE = 60.0
     with SemaphoreSet.open(name) as found:
         return found.values()
 
@@ -107,7 +108,7 @@ def test_values_are_given_once_however_late_their_maker_comes(
     monkeypatch.setattr(_registry, "_PATIENCE", 0.01)
     with pytest.raises(BusyError, match="in the middle of creating it"):
         SemaphoreSet.open_or_create(name, size=2, values=[4, 5])
-    monkeypatch.undo()
+    monkeypatch.setattr(_registry, "_PATIENCE", 60.0)
     other = Background(lambda: SemaphoreSet.open_or_create(name, size=2, values=[4, 5]))
     other.wait_blocked("clock_nanosleep", "select", "pselect6")
     creator.resume("here")

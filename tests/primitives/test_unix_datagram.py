@@ -182,8 +182,8 @@ def test_a_full_queue(kind: Either) -> None:
         thread.start()
         wait_blocked(os.getpid(), "poll", tid=thread.native_id)
         for _ in range(count):
-            assert other.receive(timeout=5) == b"x"
-        assert other.receive(timeout=5) == b"last"
+            assert other.receive(timeout=20) == b"x"
+        assert other.receive(timeout=20) == b"last"
         thread.join()
 
 
@@ -329,7 +329,7 @@ def test_half_close_of_packets(packets: Packets) -> None:
 
 
 def test_packets_through_a_listener(path: str) -> None:
-    with SeqPacket.listen(path) as listener, SeqPacket.connect(path) as client, listener.accept(timeout=5) as server:
+    with SeqPacket.listen(path) as listener, SeqPacket.connect(path) as client, listener.accept(timeout=20) as server:
         assert isinstance(server, SeqPacket)
         client.send(b"one")
         client.send(b"two")
@@ -381,7 +381,7 @@ def test_a_connected_datagram_socket_hears_nobody_else(path: str) -> None:
         with pytest.raises(OSError, match="not permitted"):
             other.send_to(b"intruder", name)
         server.send_to(b"x", name)
-        assert client.receive(timeout=5) == b"x"
+        assert client.receive(timeout=20) == b"x"
 
 
 def test_a_receivers_full_queue_makes_senders_wait(path: str) -> None:
@@ -397,8 +397,8 @@ def test_a_receivers_full_queue_makes_senders_wait(path: str) -> None:
         waiting.start()
         wait_blocked(os.getpid(), *SLEEP, tid=waiting.native_id)  # it sleeps, and does not spin
         for _ in range(count):
-            assert server.receive(timeout=5) == b"x"
-        assert server.receive(timeout=5) == b"last"
+            assert server.receive(timeout=20) == b"x"
+        assert server.receive(timeout=20) == b"last"
         waiting.join()
 
 
@@ -416,7 +416,7 @@ def test_a_dead_receivers_file_is_replaced_and_a_live_ones_is_not(path: str, spa
     with Datagram.bind(path, mode=0o622) as server, Datagram.connect(path) as client:
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o622
         client.send(b"x")
-        assert server.receive(timeout=5) == b"x"
+        assert server.receive(timeout=20) == b"x"
     assert os.listdir(os.path.dirname(path)) == []
 
 
@@ -438,11 +438,11 @@ def test_a_path_that_is_unlinked_in_use_leads_nowhere_and_its_sockets_go_on(path
 
 
 def test_an_abstract_or_chosen_address() -> None:
-    for address in (b"\0ipckit-\0datagram", None):
+    for address in (b"\0ipckit-%d-\0datagram" % os.getpid(), None):  # all processes share these names
         with Datagram.bind(address) as server, Datagram.create() as sender:
             name = server.getsockname()
             sender.send_to(b"x", name)
-            assert server.receive(timeout=5) == b"x"
+            assert server.receive(timeout=20) == b"x"
             if address:
                 with pytest.raises(AlreadyExistsError):
                     Datagram.bind(address)

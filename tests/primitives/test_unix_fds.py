@@ -138,6 +138,8 @@ def test_a_closed_descriptor_is_refused_and_nothing_sent(pair: Pair) -> None:
     one, other = pair
     with pytest.raises(OSError, match="Bad file"):
         one.send_fds(b"x", [999999])
+    with pytest.raises(TypeError, match=r"fds must be descriptors.*not 'a'"):
+        one.send_fds(b"x", [0, "a"])  # type: ignore[list-item]
     with pytest.raises(TimeoutExpired):
         other.receive_fds(timeout=0)
 
@@ -253,7 +255,7 @@ def socket_inode(sock: Any3) -> str:
 
 def unix_inodes() -> set[str]:
     with open("/proc/net/unix", encoding="ascii", errors="replace") as table:
-        return {line.split()[6] for line in table.readlines()[1:]}
+        return {inode for line in table for inode in line.split()[6:7]}  # a name may have a line end in it
 
 
 def test_sockets_inside_their_own_queues_are_collected_after_close(pair: Pair) -> None:

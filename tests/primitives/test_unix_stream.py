@@ -94,7 +94,7 @@ def race_for(path: str, wins: int) -> int:
             continue
         with listener:
             won += 1
-            with Stream.connect(path, timeout=5) as client, listener.accept(timeout=5):  # the path leads to us
+            with Stream.connect(path, timeout=20) as client, listener.accept(timeout=20):  # the path leads to us
                 assert client.peer_credentials.pid == os.getpid()
     return won
 
@@ -360,7 +360,12 @@ def test_a_stale_file_whose_absolute_path_is_too_long_is_replaced(
     assert [entry.name for entry in deep.iterdir()] == ["s"]
 
 
-@pytest.mark.parametrize("name", [b"\0ipckit-\0-\xff", "\0ipckit-test", b"\0" + b"x" * 107])
+OWN = f"\0ipckit-{os.getpid()}-"  # all processes share these names
+
+
+@pytest.mark.parametrize(
+    "name", [OWN.encode() + b"\0-\xff", f"{OWN}test", OWN.encode().ljust(108, b"x")], ids=["bytes", "text", "longest"]
+)
 def test_abstract_names_are_exact_bytes(name: str | bytes) -> None:
     with Stream.listen(name) as listener:
         assert listener.getsockname() == os.fsencode(name)
@@ -462,6 +467,24 @@ def test_a_lock_file_that_a_killed_server_left_is_no_hindrance(path: str) -> Non
     with Stream.listen(path):
         pass
     assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_mode_that_is_no_permission_bits_is_refused(path: str) -> None:
+    for make in (Stream.listen, SeqPacket.listen, Datagram.bind):
+        with pytest.raises(ValueError, match="mode must be permission bits"):
+            make(path, mode=600)
+    assert not os.path.exists(path)
+
+
+def test_errors_name_the_path_as_text(path: str) -> None:
+    for make in (Stream.connect, Datagram.connect):
+        with pytest.raises(NotFoundError) as caught:
+            make(os.fsencode(path))
+        assert caught.value.filename == path
+    Path(path).touch()
+    with pytest.raises(AlreadyExistsError) as taken:
+        Stream.listen(path)
+    assert taken.value.filename == path
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666, 0o660])
@@ -609,11 +632,16 @@ def test_after_close(pair: Pair, path: str) -> None:
 def test_forgotten_sockets_warn_once_and_close_once(path: str) -> None:
     one, other = Stream.pair()
     fd = one.fileno()
-    cycle = [one, one.socket]
-    cycle.append(cycle)  # type: ignore[arg-type]
-    del one, cycle
-    with pytest.warns(ResourceWarning) as caught:
+    kept: list[object] = [[one, one.socket]]
+    kept[0].append(kept[0])  # type: ignore[attr-defined]
+    del one
+
+    def forget() -> None:
+        kept.clear()  # from here on they may be collected
         gc.collect()
+
+    with pytest.warns(ResourceWarning) as caught:
+        forget()
     assert any("unclosed <Stream" in str(warning.message) for warning in caught)
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fd)

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -79,7 +80,10 @@ def test_what_a_limit_forbids_says_so(program):
 
 def family(pid):
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    members = [int(child) for task in tasks for child in task.read_text().split()]
+    members = []
+    for task in tasks:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            members += map(int, task.read_text().split())
     return members + [member for child in members for member in family(child)]
 
 
