@@ -58,7 +58,9 @@ def _many() -> list[Callable[[Reports], Verdict]]:
     readers = (1, 2, 4, 8)
     judges.append(steady("broadcast", "fan cost", "BroadcastRing", readers, 1.1))
     return judges + [
-        times(Figure("broadcast", "fan cost", number, "BroadcastRing"), "SpscRing each", number) for number in readers
+        times(Figure("broadcast", "fan cost", number, "BroadcastRing"), one_each, number)
+        for one_each in ("mp.Queue each", "faster-fifo each", "SpscRing each")
+        for number in readers
     ]
 
 
