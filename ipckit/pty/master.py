@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipckit._retry import failure
 from ipckit._wait import Deadline
@@ -14,9 +15,13 @@ from ipckit.pty._settings import PtySide, is_terminal
 from ipckit.pty.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer, Self
 
 __all__ = ["PtyMaster"]
+
+T = TypeVar("T")
 
 _PART = 4096  # bytes; one read of a terminal gives hardly more
 _SHOWN = 60  # bytes of what came instead of a marker, in the exception
@@ -153,9 +158,9 @@ class PtyMaster(PtySide):
         try:
             return os.read(self._fd, size) or self._nothing(size)
         except OSError as error:
-            if error.errno == errno.EIO:  # no process has the terminal side open, and all it left has been read
-                return b""
-            raise
+            if error.errno != errno.EIO:
+                raise
+        return _left(partial(super()._pull, size), b"")
 
     def _pull_into(self, buffer: Buffer) -> int:
         with memoryview(buffer) as view, view.cast("B") as octets:
@@ -165,9 +170,9 @@ class PtyMaster(PtySide):
         try:
             return super()._pull_into(buffer)
         except OSError as error:
-            if error.errno == errno.EIO:
-                return 0
-            raise
+            if error.errno != errno.EIO:
+                raise
+        return _left(partial(super()._pull_into, buffer), 0)
 
     def _kept(self, size: int) -> bytes:
         self._check_open()
@@ -187,6 +192,20 @@ class PtyMaster(PtySide):
         if self._ahead:
             raise TypeError(f"cannot pickle {self!r} with bytes in it that came after a marker: read() them first")
         return super().__reduce__()
+
+
+def _left(pull: Callable[[], T], nothing: T) -> T:
+    """What a read finds after the kernel's EIO: *nothing* where no process has the terminal side open.
+
+    The kernel looks for bytes, and then whether the terminal side is open: what was printed in between, by a program
+    that then closed it, is still to be read.
+    """
+    try:
+        return pull()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return nothing
 
 
 def _last(come: bytearray) -> str:
