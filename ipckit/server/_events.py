@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from select import POLLIN
+from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
 from ipckit._wait import NEVER_NS
@@ -195,7 +195,7 @@ class Events:
             if served.events == HANDLING:
                 del self._by_age[served]  # the peer waits for us, not we for it
                 served.progress = -1
-            else:
+            elif not _is_ready(served):  # or it waits for us as well, who were busy, or stopped
                 self.plan.report(too_slow(self.plan), served.peer)
                 self._end(served)
 
@@ -220,3 +220,9 @@ class Events:
         served.port.close()
         if self.gate is not None:
             self.gate.one_ended()
+
+
+def _is_ready(served: Served) -> bool:
+    look = poll()
+    look.register(served.port.fd, served.events)
+    return bool(look.poll(0))

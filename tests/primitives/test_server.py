@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import resource
@@ -10,6 +11,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -339,6 +341,35 @@ def test_a_peer_has_its_time(service: Service) -> None:
     reports = [service.reader.receive(timeout=SECONDS).split(b":")[0] for _ in range(3)]
     assert reports == [b"TimeoutExpired"] * 3
     service.stop()
+
+
+def test_what_came_in_time_is_served_though_we_were_stopped(service: Service) -> None:
+    """Time in which the server does not look is not the peer's."""
+    service.start(idle_timeout=0.1)
+    served = False
+    while not served:
+        clients = [service.connect() for _ in range(3)]
+        assert [ask(client, b"hello") for client in clients] == [b"hello"] * 3
+        with stopped(service.child):
+            if select.select(clients, (), (), 0)[0]:
+                continue  # it was we who were held up, and they had their time
+            for client in clients:
+                client.send(b"in time")
+            time.sleep(0.2)
+        assert [client.receive(timeout=SECONDS) for client in clients] == [b"in time"] * 3
+        served = True
+    service.tell_to_stop()
+    assert service.child.result() == []
+    while (told := service.reader.try_receive()) is not None:  # of those who had been served
+        assert told.startswith(b"TimeoutExpired")
+
+
+@contextlib.contextmanager
+def stopped(child: Child) -> Iterator[None]:
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    yield
+    child.send_signal(signal.SIGCONT)
 
 
 def test_a_handler_may_stop_the_server(mode: str, tmp_path: Path) -> None:
