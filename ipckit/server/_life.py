@@ -109,10 +109,15 @@ class Life:
     def __enter__(self) -> Self:
         """Serve beside the program: in a thread, in mode "processes" in a child of its own."""
         switch = self._claim()
-        if self._mode == "processes":
-            self._background = InProcess(self._serve, switch)
-        else:
-            self._background = InThread(self._serve)
+        try:
+            if self._mode == "processes":
+                self._background = InProcess(self._serve, switch)
+            else:
+                self._background = InThread(self._serve)
+        except BaseException:
+            self._let_go()
+            switch.close()
+            raise
         return self
 
     def __exit__(
