@@ -85,11 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
     rows, missing = _rows(arguments)
     if arguments.list:
         return _list(rows, missing)
-    for path in (arguments.json, arguments.csv, arguments.html):
-        _check_writable(path)
     engine = Engine(rows, missing, _settings(arguments))
     if old is not None:
         _comparison(old, engine.report, force=arguments.force)  # another machine is refused now, not in minutes
+    for path in (arguments.json, arguments.csv, arguments.html):
+        _check_writable(path)
     status = _measure(engine)
     report = engine.report
     _write(report, arguments)
@@ -115,16 +115,23 @@ def _write(report: Report, arguments: argparse.Namespace) -> None:
     from ipckit.bench.terminal import print_report
 
     forms = ((arguments.json, Report.to_json), (arguments.csv, to_csv), (arguments.html, to_html))
+    written, failed = [], []
     for path, form in forms:
         if path and path != "-":
-            Path(path).write_text(form(report), encoding="utf-8")
+            try:
+                Path(path).write_text(form(report), encoding="utf-8")
+                written.append(path)
+            except OSError as error:  # what took minutes to measure is at least shown
+                failed.append(f"{path}: {error.strerror}")
     to_stdout = [form for path, form in forms if path == "-"]
     if to_stdout:
         sys.stdout.write(to_stdout[0](report))
     else:
         print_report(report, sys.stdout)
-    if written := [path for path, _ in forms if path and path != "-"]:
+    if written:
         print(f"Written: {', '.join(written)}", file=sys.stderr)
+    if failed:
+        raise Failure(f"could not write {', '.join(failed)}")
 
 
 def _comparison(old: Report, new: Report, *, force: bool) -> Comparison:

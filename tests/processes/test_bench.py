@@ -165,6 +165,15 @@ def test_a_small_run_prints_a_table_and_writes_everything(tmp_path):
     assert files[2].read_text().startswith("<!doctype html>")
 
 
+def test_what_cannot_be_written_does_not_cost_the_table(tmp_path):
+    other = tmp_path / "other.csv"
+    status, out, err = bench(*TINY, "--only", "mp.Lock", "--json", "/dev/full", "--csv", str(other))
+    assert status == 1
+    assert "mp.Lock" in out
+    assert err.endswith(f"Written: {other}\nipckit: could not write /dev/full: No space left on device\n")
+    assert other.stat().st_size > 0
+
+
 def test_json_to_stdout_is_nothing_but_json():
     status, out, _ = bench(*TINY, "--only", "mp.Lock", "--json", "-")
     assert status == 0
@@ -249,6 +258,9 @@ def test_compare_speaks_only_of_differences(tmp_path):
     status, out, err = bench("--compare", str(old), "--with", str(new))
     assert (status, out) == (1, "")
     assert "elsewhere" in err
+    unwritten = tmp_path / "unwritten.json"
+    assert bench(*TINY, "--only", "mp.Lock", "--compare", str(new), "--json", str(unwritten))[0] == 1
+    assert not unwritten.exists()
     assert bench("--compare", str(old), "--with", str(new), "--force")[0] == 0
 
 
