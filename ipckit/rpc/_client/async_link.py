@@ -178,6 +178,9 @@ class AsyncStreamLink(AsyncLink, asyncio.Protocol):
             self._transport.write(mark + head + data)
         else:
             self._transport.writelines([mark + head, data])
+            # writelines of CPython 3.12.0 to 3.12.8, 3.13.0 and 3.13.1 never says that there is no room left
+            # (CVE-2024-12254); to set the limits looks at what is left.
+            self._transport.set_write_buffer_limits(0)
 
     async def _room(self, deadline: Deadline | None) -> None:
         """Wait until the kernel has all that was given to the transport."""
