@@ -87,8 +87,10 @@ def either_wait(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("either_start")
 def test_terminal_is_the_controlling_one_of_the_program() -> None:
-    with sh("tty; stty size; ps -o pid=,pgid=,sid=,tpgid= -p $$; tty < /dev/tty", rows=33, columns=101) as program:
-        assert program.foreground == program.pid
+    script = "read go; tty; stty size; ps -o pid=,pgid=,sid=,tpgid= -p $$; tty < /dev/tty"
+    with sh(script, rows=33, columns=101) as program:
+        assert program.foreground == program.pid  # nobody's, once it has ended
+        program.write(b"\n")
         lines = output(program).split(b"\r\n")
         assert lines[0] == program.name.encode()
         assert lines[1] == b"33 101"
