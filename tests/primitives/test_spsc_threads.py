@@ -208,6 +208,14 @@ def test_a_handler_that_raises_in_the_midst_of_a_call_leaves_the_handle_usable()
             raise Interrupted
 
     with SpscRing.create(capacity=4096) as ring:
+
+        def go() -> None:  # apart, for in a try CPython 3.13.0 lets through what a handler raises at a loop's end
+            while armed:  # or it came while something was collected, where Python ignores exceptions
+                ring.try_send(b"x" * 100)
+                ring.try_receive()
+                ring.send_many([b"y", b"z"], timeout=0)
+                ring.receive_many(2, timeout=0)
+
         stop = time.monotonic() + SECONDS
         before = signal.signal(signal.SIGALRM, handler)
         try:
@@ -216,11 +224,7 @@ def test_a_handler_that_raises_in_the_midst_of_a_call_leaves_the_handle_usable()
                     armed = True
                     signal.setitimer(signal.ITIMER_REAL, 0.0005)
                     with suppress(TimeoutError):
-                        while armed:  # or it came while something was collected, where Python ignores exceptions
-                            ring.try_send(b"x" * 100)
-                            ring.try_receive()
-                            ring.send_many([b"y", b"z"], timeout=0)
-                            ring.receive_many(2, timeout=0)
+                        go()
                     armed = False
                 except Interrupted:
                     interrupted += 1
