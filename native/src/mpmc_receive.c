@@ -8,6 +8,7 @@
 static int begin(struct ipk_mpmc *ring, struct ipk_roster_entry_shm **entry, struct walk *walk)
 {
 	struct ipk_lock_shm *lock;
+	int more_room = 0;
 	int rc = enter(ring, IPK_ROSTER_CONSUMER, entry);
 
 	if (rc < 0)
@@ -20,10 +21,12 @@ static int begin(struct ipk_mpmc *ring, struct ipk_roster_entry_shm **entry, str
 	if (rc == 0) {
 		rc = ipk_mpmc_walk_on(ring, walk);
 		if (rc == -EAGAIN)
-			ipk_mpmc_walk_end(ring, walk); /* it may have passed something */
+			more_room = ipk_mpmc_walk_end(ring, walk); /* it may have passed something */
 	}
 	if (rc < 0)
 		unlock(ring, lock);
+	if (more_room)
+		ipk_mpmc_wake_room(ring, *entry, walk->free, walk->tail);
 	return rc;
 }
 
@@ -49,6 +52,7 @@ int64_t ipk_mpmc_try_copy(struct ipk_mpmc *ring, void *buffer, uint64_t size, ui
 	uint64_t left = size < IPK_MPMC_INSIDE_MANY ? size : IPK_MPMC_INSIDE_MANY;
 	uint64_t bytes = 0;
 	uint32_t copied = 0;
+	int more_room;
 	int rc = begin(ring, &entry, &walk);
 
 	if (rc < 0)
@@ -70,17 +74,17 @@ int64_t ipk_mpmc_try_copy(struct ipk_mpmc *ring, void *buffer, uint64_t size, ui
 		if (copied < number)
 			rc = ipk_mpmc_walk_on(ring, &walk);
 	}
+	ipk_mpmc_walk_rest(ring, &walk);
 	if ((uint32_t)walk.free != (uint32_t)walk.at)
 		ipk_mpmc_walk_free(ring, &walk); /* garbage there is told to whoever comes to it */
-	ipk_mpmc_walk_end(ring, &walk);
+	more_room = ipk_mpmc_walk_end(ring, &walk);
 	unlock(ring, &ring->shm->receive.lock);
-	if (copied == 0)
-		return rc;
 	count(entry, IPK_ROSTER_RECEIVED, copied);
 	count(entry, IPK_ROSTER_BYTES_RECEIVED, bytes);
-	ipk_mpmc_wake_room(ring, entry, walk.free, walk.tail);
+	if (more_room)
+		ipk_mpmc_wake_room(ring, entry, walk.free, walk.tail);
 	IPK_KILLPOINT("mpmc.receive.woken");
-	return (int64_t)copied;
+	return copied > 0 ? (int64_t)copied : rc;
 }
 
 /* Lend the message that the walk is at, and go past it. */
@@ -102,6 +106,7 @@ int64_t ipk_mpmc_try_receive(struct ipk_mpmc *ring, struct ipk_mpmc_claim *loans
 	struct walk walk;
 	uint32_t lent = 0, enough = units_of_ring(ring) / 8;
 	uint64_t from;
+	int more_room;
 	int rc = begin(ring, &entry, &walk);
 
 	if (rc < 0)
@@ -110,9 +115,12 @@ int64_t ipk_mpmc_try_receive(struct ipk_mpmc *ring, struct ipk_mpmc_claim *loans
 	do
 		lend(ring, &walk, &loans[lent++]);
 	while (lent < number && units_between(from, walk.at) < enough && ipk_mpmc_walk_on(ring, &walk) == 0);
-	ipk_mpmc_walk_end(ring, &walk);
+	ipk_mpmc_walk_rest(ring, &walk);
+	more_room = ipk_mpmc_walk_end(ring, &walk);
 	unlock(ring, &ring->shm->receive.lock);
 	IPK_KILLPOINT("mpmc.take.taken");
+	if (more_room)
+		ipk_mpmc_wake_room(ring, entry, walk.free, walk.tail);
 	return (int64_t)lent;
 }
 

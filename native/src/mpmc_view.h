@@ -148,8 +148,11 @@ int ipk_mpmc_walk_on(struct ipk_mpmc *ring, struct walk *walk);
 /* Move `free` on over what nobody needs. Returns 0 or -EBADMSG. */
 int ipk_mpmc_walk_free(struct ipk_mpmc *ring, struct walk *walk);
 
-/* Store what has changed. */
-void ipk_mpmc_walk_end(struct ipk_mpmc *ring, const struct walk *walk);
+/* Go past what the producer of the record before had reserved and not used. */
+void ipk_mpmc_walk_rest(struct ipk_mpmc *ring, struct walk *walk);
+
+/* Store what has changed. Returns whether there is more room now: then wake those who wait for it, without the lock. */
+int ipk_mpmc_walk_end(struct ipk_mpmc *ring, const struct walk *walk);
 
 /* A look at a record before tail: its units, or -EBADMSG; *word: what it says. at: at most `left` units before tail. */
 int64_t ipk_mpmc_look(const struct ipk_mpmc *ring, uint64_t at, uint32_t left, uint64_t *word);

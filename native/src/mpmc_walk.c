@@ -93,12 +93,27 @@ int ipk_mpmc_walk_free(struct ipk_mpmc *ring, struct walk *walk)
 	return 0;
 }
 
-void ipk_mpmc_walk_end(struct ipk_mpmc *ring, const struct walk *walk)
+void ipk_mpmc_walk_rest(struct ipk_mpmc *ring, struct walk *walk)
+{
+	uint32_t left = units_between(walk->at, walk->tail);
+	uint64_t next, word = 0;
+	int64_t units = left > 0 ? ipk_mpmc_look(ring, walk->at, left, &word) : 0;
+
+	if (units <= 0 || state_of(word) != PAD)
+		return; /* garbage is told to whoever comes to it */
+	next = behind(walk->at, (uint32_t)units, 0);
+	if ((uint32_t)walk->at == (uint32_t)walk->free)
+		walk->free = next;
+	walk->at = next;
+}
+
+int ipk_mpmc_walk_end(struct ipk_mpmc *ring, const struct walk *walk)
 {
 	struct ipk_mpmc_shm *shm = ring->shm;
-
 	/* relaxed: ours until now */
-	if (atomic_load_explicit(&shm->free.place, memory_order_relaxed) != walk->free) {
+	int more_room = atomic_load_explicit(&shm->free.place, memory_order_relaxed) != walk->free;
+
+	if (more_room) {
 		/* seq_cst: mpmc.free, mpmc.news */
 		atomic_store_explicit(&shm->free.place, walk->free, memory_order_seq_cst);
 		IPK_KILLPOINT("mpmc.receive.freed");
@@ -107,6 +122,7 @@ void ipk_mpmc_walk_end(struct ipk_mpmc *ring, const struct walk *walk)
 	atomic_store_explicit(&shm->receive.tail_seen, walk->tail, memory_order_relaxed);
 	atomic_store_explicit(&shm->receive.taken, walk->at, memory_order_relaxed);
 	IPK_KILLPOINT("mpmc.receive.taken");
+	return more_room;
 }
 
 /* Members that the kernel has been asked about in this walk. */

@@ -124,6 +124,23 @@ static void a_loan_holds_its_space_only(void)
 	drop();
 }
 
+/* What was reserved and not used is room as soon as the message is received. */
+static void a_shortened_message_leaves_nothing_behind(void)
+{
+	struct ipk_mpmc_claim claim;
+
+	make();
+	for (uint64_t number = 2; number <= 3; number++) { /* copied, and on loan */
+		CHECK_EQ(ipk_mpmc_try_reserve(&ring, LARGEST, &claim), 0);
+		memcpy((unsigned char *)ipk_mpmc_data(&ring) + claim.offset, content(number), 50);
+		CHECK_EQ(ipk_mpmc_commit(&ring, &claim, 50, number & 1), 0);
+		CHECK_EQ(stat_of(&ring).used, CAPACITY);
+		receive_number(&ring, number, 50);
+		CHECK_EQ(stat_of(&ring).used, 0);
+	}
+	drop();
+}
+
 static void batches(void)
 {
 	struct ipk_slice slices[200];
@@ -242,6 +259,7 @@ int main(void)
 	RUN(so_many_messages);
 	RUN(claims_end_in_any_order);
 	RUN(a_loan_holds_its_space_only);
+	RUN(a_shortened_message_leaves_nothing_behind);
 	RUN(batches);
 	RUN(closed_and_forgotten);
 	RUN(geometry_is_not_believed);

@@ -148,6 +148,28 @@ static void a_commit_wakes_those_behind_it(void)
 	drop();
 }
 
+/* Those who wait for the room of a message that never was are woken by whoever goes past it, whatever comes behind it. */
+static void the_room_of_an_aborted_message_is_told(void)
+{
+	enum { NOTHING, TOO_LONG_TO_COPY, LENT, CASES };
+	struct ipk_mpmc_claim claim;
+
+	for (int behind = NOTHING; behind < CASES; behind++) {
+		make();
+		CHECK_EQ(ipk_mpmc_try_reserve(&ring, LARGEST / 2, &claim), 0);
+		if (behind != NOTHING)
+			CHECK_EQ(send_number(&ring, 2, IPK_MPMC_INSIDE + 1), 0);
+		CHECK_EQ(ipk_mpmc_abort(&ring, &claim), 0);
+		ipk_sleepers_announce(&ring.shm->room.sleepers); /* as a producer that finds no room */
+		if (behind == LENT)
+			lend_number(&ring, 2, IPK_MPMC_INSIDE + 1);
+		else
+			CHECK_EQ(nothing(&ring), behind == NOTHING ? -EAGAIN : -EMSGSIZE);
+		CHECK_RANGE(stat_of(&ring).wakes, 1, 2);
+		drop();
+	}
+}
+
 static void the_end_of_the_stream(void)
 {
 	struct ipk_mpmc *other;
@@ -401,6 +423,7 @@ int main(void)
 	prepare();
 	RUN(sleepers_are_woken);
 	RUN(a_commit_wakes_those_behind_it);
+	RUN(the_room_of_an_aborted_message_is_told);
 	RUN(the_end_of_the_stream);
 	RUN(the_last_consumer_goes);
 	RUN(a_dead_producers_claim_is_aborted);
