@@ -115,8 +115,8 @@ def rows_for(part: Part, left_out: tuple[str, ...] = ()) -> tuple[list[type[Row]
     """The rows that answer *part*, and the modules of ours that can't be loaded, with the reason."""
     installed, missing = load()
     rows = [row for row in installed if row.name in part.installed or _is_ring(row, part)]
-    if part.name == "locks":  # no peer has any, and the streams among them are of other parts
-        return rows, {}
+    if part.name == "locks":  # no other peer has any, and the streams among them are of other parts
+        return rows + rows_of(f"{__package__}.rows.pthread_mutex"), {}
     modules = [*_COMMON, *(module for package, module in PEERS.items() if package not in left_out)]
     for module in modules:
         rows += rows_of(f"{__package__}.rows.{module}")

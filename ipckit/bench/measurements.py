@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ipckit.bench.quantity import HANDOFF, ROUNDTRIP, percentiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
     from ipckit.bench.row import Caller, Channel, Coder, Lock, OtherMemory
@@ -238,7 +239,11 @@ def wakeup_second(side: Side, size: int, count: int) -> list[int]:
 
 def pair_first(side: Side, count: int) -> int:
     """Acquire and release *count* times with nobody else there; return nanoseconds."""
-    acquire, release = side.lock.calls()
+    return side.lock.pairs(count)
+
+
+def timed_pairs(acquire: Callable[[], object], release: Callable[[], object], count: int) -> int:
+    """Nanoseconds of *count* pairs, after some that are not timed."""
     for _ in repeat(None, warm_up(count)):
         acquire()
         release()

@@ -135,6 +135,12 @@ class Lock(Row):
         """The callables that acquire, waiting as long as it takes, and release."""
         raise NotImplementedError
 
+    def pairs(self, count: int) -> int:
+        """Nanoseconds of *count* times to acquire and release, after some more that are not timed."""
+        from ipckit.bench.measurements import timed_pairs  # not at the top: the orchestrator has no use for it
+
+        return timed_pairs(*self.calls(), count)
+
 
 class OtherMemory(Row):
     """A way for one process to read and write the memory of the other, which takes no part and is not told."""

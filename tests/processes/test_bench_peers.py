@@ -93,6 +93,32 @@ def test_the_pair_in_c_is_compiled_and_measured_or_the_reason_told(tmp_path):
     assert before.leaked() == []
 
 
+def test_a_mutex_in_c_is_compiled_and_measured_or_the_reason_told(tmp_path):
+    before = LeakSnapshot.take()
+    usual = (
+        "--quick",
+        "--repeats",
+        "1",
+        "--seconds",
+        "0.002",
+        "--parts",
+        "locks",
+        "--without",
+        ALL,
+        "--only",
+        "pthread*",
+    )
+    without = run(*usual, "--out", str(tmp_path), PATH=str(tmp_path))
+    assert without.returncode == 0, without.stderr
+    assert "gcc is not installed" in without.stdout
+    done = run(*usual, "--out", str(tmp_path), TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((tmp_path / "locks.json").read_text())["cells"]
+    assert {cell["quantity"] for cell in cells if cell.get("median", 0) > 0} == {"pair", "handoff"}
+    assert not list(tmp_path.glob("ipckit-*"))
+    assert before.leaked() == []
+
+
 def test_a_missing_peer_ends_the_run_before_it_begins_and_says_why(tmp_path):
     (tmp_path / "pynng.py").write_text("raise ImportError('no nng for this machine')")
     done = run("--without", ALL.replace("pynng,", ""), "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))

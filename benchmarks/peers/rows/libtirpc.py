@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from array import array
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
+from benchmarks.peers.rows._compiled import compiled, installed
 from ipckit.bench.measurements import CheckFailed, warm_up
 from ipckit.bench.row import Caller
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(__file__).with_suffix(".c")
-PACKAGES = {"gcc": "gcc", "pkg-config": "pkg-config"}
 
 
 class _Pair(Caller):
@@ -77,25 +74,12 @@ class OverUdp(_Pair):
     _kind = "udp"
 
 
-@cache
-def _made() -> tuple[TemporaryDirectory[str] | None, str]:
-    """Where the program is, while this process lives, or why it is not."""
-    for tool, package in PACKAGES.items():
-        if shutil.which(tool) is None:
-            return None, f"{tool} is not installed (Debian, Ubuntu: apt-get install {package})"
+def _folder() -> Path:
+    for tool in ("gcc", "pkg-config"):
+        installed(tool)
     flags = subprocess.run(
         ["pkg-config", "--cflags", "--libs", "libtirpc"], capture_output=True, text=True, check=False
     )
     if flags.returncode:
-        return None, "libtirpc's headers are not installed (Debian, Ubuntu: apt-get install libtirpc-dev)"
-    folder = TemporaryDirectory(prefix="ipckit-libtirpc-")
-    command = ["gcc", "-O2", "-pthread", "-o", str(Path(folder.name) / SOURCE.stem), str(SOURCE), *flags.stdout.split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (None, done.stderr) if done.returncode else (folder, "")
-
-
-def _folder() -> Path:
-    folder, why = _made()
-    if folder is None:
-        raise CheckFailed(why)
-    return Path(folder.name)
+        raise CheckFailed("libtirpc's headers are not installed (Debian, Ubuntu: apt-get install libtirpc-dev)")
+    return compiled(SOURCE, *flags.stdout.split()).parent
