@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ipckit._framing import Framing, at_least_one, byte_view, too_large
 from ipckit._pipe_end import PipeEnd
+from ipckit._queued import queued
 from ipckit._retry import expired, failure, retry
 from ipckit._splice import SplicesIn, SplicesOut
 from ipckit._stream_reading import BULK, ByteReading
@@ -70,12 +71,22 @@ class PipeReader(PipeEnd, SplicesOut):
     def _nothing(self, size: int) -> bytes:
         """Nothing was read: b"" if that is the end, BlockingIOError if no writer has come yet."""
         at_least_one(size)
-        poller = select.poll()
-        poller.register(self.fileno(), select.POLLIN)
-        # fifo(7) does not say it: POLLHUP comes only when a writer has been there and gone.
-        if any(events & select.POLLHUP and not events & select.POLLIN for _, events in poller.poll(0)):
+        # Twice: the lock that FIONREAD takes lets no writer be halfway in, and then poll(2) is right about writers.
+        if all(_is_hung_up(self.fileno()) and not queued(self) for _ in range(2)):
             return b""
         raise BlockingIOError(errno.EAGAIN, "no writer yet")
+
+
+def _is_hung_up(fd: int) -> bool:
+    """Whether a writer has been there since *fd* was opened, and none is there now.
+
+    fifo(7) does not say it: POLLHUP comes only when a writer has been there and gone. But poll(2) takes no lock. A
+    writer who is just opening it may be counted as one who has been there before it counts as one who is; and one who
+    came, wrote and went while poll(2) looked leaves bytes, and POLLHUP without POLLIN.
+    """
+    poller = select.poll()
+    poller.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
 class PipeWriter(PipeEnd, LaneWriting, SplicesIn):
