@@ -94,8 +94,14 @@ class PipeEnd(Framed):
         if flags & os.O_NONBLOCK:
             os.set_inheritable(fd, False)
             return cls(fd)
-        own = reopened(fd, flags, f"fd {fd}")
+        handle = cls._taken_anew(reopened(fd, flags, f"fd {fd}"), fd)
         os.close(fd)
+        return handle
+
+    @classmethod
+    def _taken_anew(cls, own: int, old: int) -> Self:
+        """The handle of *own*, which is *old* opened once more."""
+        del old
         return cls(own)
 
 

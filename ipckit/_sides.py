@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ipckit._framing import Framed
 from ipckit._handle import Handle
 from ipckit._pipe_end import PipeEnd
+from ipckit._stream_reading import ByteReading
 from ipckit.errors import syscall_error
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _SAFE_PIECE = 16384  # bytes; the piece for a blocking socket whose buffer nobod
 class Side:
     """One side of a transfer: a handle of ours, a file object, a socket, or a bare descriptor."""
 
-    __slots__ = ("_file", "_framed", "_lock", "asks", "fd", "handle", "is_pipe", "packet", "waits")
+    __slots__ = ("_file", "_framed", "_lock", "asks", "fd", "handle", "hides_its_end", "is_pipe", "packet", "waits")
 
     name: ClassVar[str]
     event: ClassVar[int]
@@ -43,6 +44,7 @@ class Side:
         self._file: io.IOBase | None = None
         self._framed: Framed | None = None
         self.handle: Handle | None = None
+        self.hides_its_end = isinstance(thing, ByteReading) and not thing._poll_tells_the_end()
         if isinstance(thing, Handle):
             self.handle = thing
             self._framed = thing if isinstance(thing, Framed) else None

@@ -95,6 +95,8 @@ class Transfer:
                 self._check_open()
                 if deadline is not None and deadline.expired:
                     raise expired(handle, self._call)
+                if side.hides_its_end:  # the call tells
+                    break
 
     def _check_open(self) -> None:
         for side in self._sides:

@@ -19,7 +19,7 @@ from ipckit._writing_lane import LaneWriting, lane_of
 from ipckit.errors import EndOfStreamError, IPCError, syscall_error
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
 __all__ = ["PIPE_BUF", "PacketReader", "PacketWriter", "Pipe", "PipeReader", "PipeWriter"]
 
@@ -39,14 +39,25 @@ class PipeReader(PipeEnd, SplicesOut):
     `read` on a FIFO that no writer has opened yet waits for the first one; "no writer yet" is no end of the stream.
     """
 
-    __slots__ = ("_framing",)
+    __slots__ = ("_framing", "_was_written")
 
     _access = os.O_RDONLY
     _direction = "reading"
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, was_written: bool = False) -> None:  # noqa: FBT001, FBT002  # a pickle has no keywords
         super().__init__(fd)
         self._framing = Framing(self._largest)
+        self._was_written = was_written  # by a writer who had gone when *fd* was opened: poll(2) does not tell of that
+
+    @classmethod
+    def _taken_anew(cls, own: int, old: int) -> Self:
+        return cls(own, _is_hung_up(old))  # looked at last: of whoever writes from now on, poll(2) tells
+
+    def _facts(self) -> tuple[bool, ...]:
+        return (self._was_written,)
+
+    def _poll_tells_the_end(self) -> bool:
+        return not self._was_written
 
     def read(self, size: int = 65536, timeout: float | None = None) -> bytes:  # noqa: D102  # the base class's
         if timeout is None and size <= BULK:  # the usual way with a call less; what is rare, the base class knows
@@ -71,6 +82,8 @@ class PipeReader(PipeEnd, SplicesOut):
     def _nothing(self, size: int) -> bytes:
         """Nothing was read: b"" if that is the end, BlockingIOError if no writer has come yet."""
         at_least_one(size)
+        if self._was_written:
+            return b""
         # Twice: the lock that FIONREAD takes lets no writer be halfway in, and then poll(2) is right about writers.
         if all(_is_hung_up(self.fileno()) and not queued(self) for _ in range(2)):
             return b""

@@ -25,6 +25,7 @@ from ipckit.errors import (
     TimeoutExpired,
 )
 from ipckit.fifo import Fifo
+from ipckit.pipe import PipeReader
 from ipckit.testing import pause, reached, wait_blocked
 
 if TYPE_CHECKING:
@@ -335,3 +336,44 @@ def test_real_programs_meet_us_by_the_path(fifo: Fifo) -> None:
             writer.write(b"to cat")
         assert cat.stdout is not None
         assert cat.stdout.read() == b"to cat"
+
+
+def taken_over_after_its_writer(fifo: Fifo, data: bytes) -> PipeReader:
+    """A reader made of a blocking descriptor, such as a shell gives a program, when its writer has gone already."""
+    with fifo.open_reader() as held, fifo.open_writer(0) as writer:
+        descriptor = held.blocking_descriptor()
+        writer.write(data)
+    return PipeReader.from_fd(descriptor)
+
+
+def read_to_the_end(reader: PipeReader) -> bytes:
+    with reader:
+        return reader.read(timeout=20) + reader.read(timeout=20)
+
+
+def test_a_descriptor_taken_over_after_its_writer_went_ends(fifo: Fifo) -> None:
+    with taken_over_after_its_writer(fifo, b"left") as reader:
+        assert reader.read(timeout=20) == b"left"
+        assert reader.try_read() == b""
+        assert reader.read(timeout=20) == b""
+        assert reader.read(1 << 20, timeout=20) == b""
+        assert reader.readinto(bytearray(1 << 20), timeout=20) == 0
+        with pytest.raises(EndOfStreamError):
+            reader.receive(timeout=20)
+        with fifo.open_writer(0) as writer:
+            assert reader.try_read() is None
+            writer.send(b"one more")
+            assert reader.receive(timeout=20) == b"one more"
+        assert reader.read(timeout=20) == b""
+
+
+def test_such_a_descriptor_is_spliced_up_to_its_end(fifo: Fifo) -> None:
+    one, other = socket.socketpair()
+    with one, other, taken_over_after_its_writer(fifo, b"left") as reader:
+        assert reader.splice_to(one, timeout=20) == len(b"left")
+        assert other.recv(10) == b"left"
+
+
+def test_such_a_descriptor_ends_in_a_child_too(fifo: Fifo, spawn: Spawn) -> None:
+    with taken_over_after_its_writer(fifo, b"left") as reader:
+        assert spawn(read_to_the_end, reader).result() == b"left"
