@@ -8,7 +8,7 @@ import os
 import select
 import termios
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ipckit._framing import Framing, at_least_one
 from ipckit._retry import failure
@@ -18,7 +18,11 @@ from ipckit.errors import syscall_error
 from ipckit.pty._modes import LFLAG, Attributes, make_cooked, make_echo, make_raw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
+
+T = TypeVar("T")
 
 _WINSIZE = Struct("HHHH")  # struct winsize: rows, columns, and two that nobody uses: its size in pixels
 _MOST = 0xFFFF
@@ -195,6 +199,20 @@ class PtySide(ByteReading, ByteWriting):
 
     def _describe(self) -> str:
         return f"{self._name!r} {super()._describe()}"
+
+
+def left(pull: Callable[[], T], nothing: T) -> T:
+    """What a read finds after the kernel's EIO: *nothing* where no process has the other side open.
+
+    The kernel looks for bytes, and then whether the other side is open: what was written in between, by a program
+    that then closed it, is still to be read.
+    """
+    try:
+        return pull()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return nothing
 
 
 def packed_size(rows: int, columns: int) -> bytes:

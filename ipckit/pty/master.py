@@ -5,23 +5,19 @@ from __future__ import annotations
 import errno
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ipckit._retry import failure
 from ipckit._wait import Deadline
 from ipckit.errors import EndOfStreamError, TimeoutExpired, syscall_error
 from ipckit.pty._device import open_terminal_of, terminal_name
-from ipckit.pty._settings import PtySide, is_terminal
+from ipckit.pty._settings import PtySide, is_terminal, left
 from ipckit.pty.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from typing_extensions import Buffer, Self
 
 __all__ = ["PtyMaster"]
-
-T = TypeVar("T")
 
 _PART = 4096  # bytes; one read of a terminal gives hardly more
 _SHOWN = 60  # bytes of what came instead of a marker, in the exception
@@ -160,7 +156,7 @@ class PtyMaster(PtySide):
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-        return _left(partial(super()._pull, size), b"")
+        return left(partial(super()._pull, size), b"")
 
     def _pull_into(self, buffer: Buffer) -> int:
         with memoryview(buffer) as view, view.cast("B") as octets:
@@ -172,7 +168,7 @@ class PtyMaster(PtySide):
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-        return _left(partial(super()._pull_into, buffer), 0)
+        return left(partial(super()._pull_into, buffer), 0)
 
     def _kept(self, size: int) -> bytes:
         self._check_open()
@@ -192,20 +188,6 @@ class PtyMaster(PtySide):
         if self._ahead:
             raise TypeError(f"cannot pickle {self!r} with bytes in it that came after a marker: read() them first")
         return super().__reduce__()
-
-
-def _left(pull: Callable[[], T], nothing: T) -> T:
-    """What a read finds after the kernel's EIO: *nothing* where no process has the terminal side open.
-
-    The kernel looks for bytes, and then whether the terminal side is open: what was printed in between, by a program
-    that then closed it, is still to be read.
-    """
-    try:
-        return pull()
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        return nothing
 
 
 def _last(come: bytearray) -> str:

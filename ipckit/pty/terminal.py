@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import termios
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ipckit._retry import failure
 from ipckit.errors import syscall_error
 from ipckit.pty._device import open_terminal
-from ipckit.pty._settings import PtySide, is_terminal
+from ipckit.pty._settings import PtySide, is_terminal, left
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
 __all__ = ["Terminal"]
 
@@ -118,6 +120,26 @@ class Terminal(PtySide):
             os.tcsetpgrp(self._fd, group)
         except OSError as error:
             raise failure(self, error, "tcsetpgrp") from None
+
+    def _pull(self, size: int) -> bytes:
+        try:
+            return super()._pull(size)
+        except OSError as error:
+            self._raise_unless_closed(error)
+        return left(partial(super()._pull, size), b"")
+
+    def _pull_into(self, buffer: Buffer) -> int:
+        try:
+            return super()._pull_into(buffer)
+        except OSError as error:
+            self._raise_unless_closed(error)
+        return left(partial(super()._pull_into, buffer), 0)
+
+    def _raise_unless_closed(self, error: OSError) -> None:
+        # The end of the input is 0 bytes once the terminal is hung up, and EIO just before, when the master closes.
+        # EIO is also the answer to a background process that nobody could stop.
+        if error.errno != errno.EIO or not self._events() & select.POLLHUP:
+            raise error
 
 
 def _name_of(fd: int) -> str:
