@@ -12,7 +12,7 @@ from ipckit._arguments import check_int
 from ipckit._fdinfo import fdinfo
 from ipckit._handle import FdHandle
 from ipckit._native_quick import lib as quick
-from ipckit._retry import expired
+from ipckit._retry import expired, pause
 from ipckit._signums import check_signum
 from ipckit._sigqueue import check_queued, sending_error
 from ipckit._wait import PASSED, Deadline, wait_fd
@@ -157,13 +157,18 @@ class PidFd(FdHandle):
             The exit status; the negative number of the signal that ended it; None if that can't be known here.
 
         Raises:
-            TimeoutExpired: it still runs (ETIMEDOUT).
+            TimeoutExpired: it still runs, or a debugger that traces it keeps its end to itself (ETIMEDOUT).
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         with self._in_use():
             if not wait_fd(self, self._fd, select.POLLIN, deadline):
                 raise expired(self, "waitid")
-            self._learn()
+            turn = 0
+            while not self._learn():
+                if not pause(deadline, turn):
+                    raise expired(self, "waitid")
+                self._check_open()
+                turn += 1
             if reap:
                 self._reap()
         return self._returncode
@@ -219,19 +224,25 @@ class PidFd(FdHandle):
         if result < 0:
             raise sending_error(-result, "pidfd_send_signal", self._pid, signum)
 
-    def _learn(self) -> None:
-        """Note how the process ended, without reaping it: so no thread that comes second finds nothing."""
+    def _learn(self) -> bool:
+        """Note how the process ended, without reaping it: so no thread that comes second finds nothing.
+
+        Returns:
+            False where the kernel does not tell its parent yet: whoever traces it, ptrace(2), is told first.
+        """
         try:
             ended = os.waitid(_P_PIDFD, self._fd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # not our child, or somebody has waited for it
             if self._returncode is None:
                 status = quick.ipk_pidfd_status(self._fd)
                 self._returncode = os.waitstatus_to_exitcode(status) if status >= 0 else None
-        except BlockingIOError:  # it has not ended, and the descriptor came with PIDFD_NONBLOCK
-            pass
+        except BlockingIOError:  # the descriptor came with PIDFD_NONBLOCK
+            return False
         else:
-            if ended is not None:
-                self._returncode = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            if ended is None:
+                return False
+            self._returncode = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        return True
 
     def _reap(self) -> None:
         try:
