@@ -73,7 +73,7 @@ def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: di
 def bearers(token: str) -> list[int]:
     """The child and all that descends from it and was not given another environment, dead parents or not."""
     mark = f"{VARIABLE}={token}"
-    return [pid for pid in _procfs.pids() if mark in _procfs.read_text(f"/proc/{pid}/environ").split("\0")]
+    return [pid for pid in _procfs.pids() if mark in _procfs.environment(pid)]
 
 
 def end(token: str) -> None:

@@ -7,6 +7,9 @@ import time
 
 from ipckit.testing._wire import DUMP_SIGNAL
 
+_VSIZE, _ENV_START, _ENV_END = 20, 47, 48  # places in what `_stat_fields` returns
+_EXEC_SECONDS = 10.0  # of a program whose file does not come, from another machine say
+
 
 def read_text(path: str) -> str:
     """The content of a file of /proc; "" if it is gone or may not be read."""
@@ -26,6 +29,24 @@ def parent_of(pid: int) -> int:
     """The parent's pid; 0 if *pid* is gone."""
     fields = _stat_fields(pid)
     return int(fields[1]) if fields else 0
+
+
+def environment(pid: int) -> list[str]:
+    """The variables that the process was started with; none if it is gone or may not be asked.
+
+    In the middle of an execve(2) there are none for some microseconds, or for as long as the process does not get a
+    processor; so of one that is there the new ones are waited for.
+    """
+    end = time.monotonic() + _EXEC_SECONDS
+    while True:
+        try:
+            with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+                found = file.readall().decode(errors="replace")
+        except OSError:
+            return []
+        if found or _has_no_environment(pid) or time.monotonic() > end:
+            return found.split("\0")
+        time.sleep(0.0005)
 
 
 def pids() -> list[int]:
@@ -101,6 +122,12 @@ def python_stacks(pid: int, *, patience: float = 1.0) -> str:
             return file.read().decode(errors="replace").strip()
     except OSError:  # gone meanwhile, not ours, or its stderr is a terminal or a pipe
         return ""
+
+
+def _has_no_environment(pid: int) -> bool:
+    """Whether the process, which we may ask, was started without, or is gone; False also while it is given one."""
+    fields = _stat_fields(pid)
+    return not fields or fields[_VSIZE] == "0" or fields[_ENV_START] == fields[_ENV_END] != "0"
 
 
 def _listed_children() -> list[int]:

@@ -167,6 +167,7 @@ class Child:
         was_running = self.running
         if was_running and self._overdue:
             _procfs.python_stacks(self.pid)  # into its stderr, which is passed on
+        self._process.kill()  # by its number: it may not have the environment yet by which its descendants are found
         _launch.end(self._token)
         self._process.wait()
         _launch.spawned[self.pid] = time.monotonic()

@@ -18,7 +18,7 @@ import pytest
 
 from ipckit._handle import FdHandle
 from ipckit.errors import NotFoundError, TimeoutExpired, syscall_error
-from ipckit.testing import Child, ChildFailed, Spawn, pause, reached
+from ipckit.testing import Child, ChildFailed, Spawn, _procfs, pause, reached
 from ipckit.testing import spawn as spawn_one
 
 if TYPE_CHECKING:
@@ -418,6 +418,31 @@ def select_ended(child: Child) -> None:
         assert poller.poll(20_000)
     finally:
         os.close(fd)
+
+
+def test_the_environment_of_a_process_that_is_just_executing_a_program_is_seen() -> None:
+    again = 'exec sh -c "$0" "$0"'
+    marked = {**os.environ, "MARK": "seen"}
+    with subprocess.Popen(["sh", "-c", again, again], env=marked) as process:
+        try:
+            while "MARK=seen" not in _procfs.environment(process.pid):
+                pass
+            assert all("MARK=seen" in _procfs.environment(process.pid) for _ in range(2000))
+        finally:
+            process.kill()
+
+
+def test_who_has_no_environment_is_not_waited_for() -> None:
+    with subprocess.Popen(["sleep", "1000"], env={}) as process:
+        try:
+            while _procfs.command(process.pid) != "sleep 1000":
+                pass
+            start = time.monotonic()
+            assert _procfs.environment(process.pid) == [""]
+            assert _procfs.environment(0) == []
+            assert time.monotonic() - start < _procfs._EXEC_SECONDS
+        finally:
+            process.kill()
 
 
 def leave_orphan() -> int:
