@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         def fileno(self) -> int: ...
 
 
+_SIOCATMARK = 0x8905  # asm-generic/sockios.h; the socket module does not have it
 _PIECE = 1 << 20  # bytes of one system call, so that a close or a Ctrl-C is seen between two of them
 _SAFE_PIECE = 16384  # bytes; the piece for a blocking socket whose buffer nobody tells
 
@@ -34,7 +35,19 @@ _SAFE_PIECE = 16384  # bytes; the piece for a blocking socket whose buffer nobod
 class Side:
     """One side of a transfer: a handle of ours, a file object, a socket, or a bare descriptor."""
 
-    __slots__ = ("_file", "_framed", "_lock", "asks", "fd", "handle", "hides_its_end", "is_pipe", "packet", "waits")
+    __slots__ = (
+        "_file",
+        "_framed",
+        "_is_socket",
+        "_lock",
+        "asks",
+        "fd",
+        "handle",
+        "hides_its_end",
+        "is_pipe",
+        "packet",
+        "waits",
+    )
 
     name: ClassVar[str]
     event: ClassVar[int]
@@ -55,16 +68,18 @@ class Side:
         self.fd = _descriptor(thing, self.name)
         if isinstance(thing, PipeEnd):
             self.is_pipe, self.packet, self.waits, self.asks = True, thing.packet, True, False
+            self._is_socket = False
             return
         try:
             mode = os.fstat(self.fd).st_mode
         except OSError as error:
             raise syscall_error(error.errno or errno.EIO, "fstat", self.subject) from None
         self.is_pipe = stat.S_ISFIFO(mode)
+        self._is_socket = stat.S_ISSOCK(mode)
         self.packet = self.is_pipe and fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_DIRECT != 0
         self.waits = not (stat.S_ISREG(mode) or stat.S_ISBLK(mode))
         # The calls are told not to wait for pipes. A socket in blocking mode must be asked before each of them.
-        self.asks = (stat.S_ISSOCK(mode) or os.isatty(self.fd)) and os.get_blocking(self.fd)
+        self.asks = (self._is_socket or os.isatty(self.fd)) and os.get_blocking(self.fd)
 
     @property
     def subject(self) -> str:
@@ -128,6 +143,37 @@ class Source(Side):
         if self._positioned and self._file is not None:
             self._file.seek(self.offset or 0)
         super().leave()
+
+    def is_at_mark(self) -> bool:
+        """Whether the next byte of a TCP stream is one that came as urgent: sockatmark(3).
+
+        There splice(2) stops, and says 0 as at the end, or that it would have to wait.
+        """
+        if not self._is_socket:
+            return False
+        try:
+            return any(fcntl.ioctl(self.fd, _SIOCATMARK, bytes(4)))
+        except OSError:  # a socket of another kind
+            return False
+
+    def pass_mark(self, pipe: int) -> int:
+        """Put the byte at the mark into *pipe*; 0 if there is none.
+
+        Raises:
+            BlockingIOError: there is no room for it.
+        """
+        import socket
+
+        # Its kind is said, and the mode with it, so that neither is asked for or changed.
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0, fileno=self.fd)
+        try:
+            byte = sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if byte:
+                os.write(pipe, byte)
+                sock.recv(1, socket.MSG_DONTWAIT)
+        finally:
+            sock.detach()
+        return len(byte)
 
     def _turn(self, framed: Framed) -> Turn:
         return framed._framing.receiving

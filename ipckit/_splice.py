@@ -140,7 +140,13 @@ class SplicesIn(ByteWriting):
         to, come_from = Target(self), Source(source)
 
         def attempt(count: int) -> int:
-            return self._push_file(come_from.fd, count, come_from.offset)
+            try:
+                went = self._push_file(come_from.fd, count, come_from.offset)
+            except BlockingIOError:
+                if not come_from.is_at_mark():
+                    raise
+                went = 0
+            return went or (come_from.pass_mark(to.fd) if come_from.is_at_mark() else 0)
 
         return Transfer(come_from, to, "splice", attempt).run(size, deadline)
 

@@ -23,6 +23,7 @@ from ipckit.errors import (
     PeerDiedError,
     TimeoutExpired,
 )
+from ipckit.pipe import PIPE_BUF, Pipe
 from ipckit.sockets import unix
 from ipckit.sockets.inet import KeepAlive, Listener, Stream
 from tests.primitives.loopback import HERE, HOSTS, Pair, connected, reset
@@ -213,6 +214,38 @@ def test_an_urgent_byte_comes_in_its_place() -> None:
             while len(got) < 5:
                 got += there.read(timeout=20)
             assert got == b"ab!cd"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_an_urgent_byte_is_spliced_in_its_place(pair: Pair, blocking: bool) -> None:
+    here, there = pair
+    here.socket.send(b"before")
+    here.socket.send(b"!", socket.MSG_OOB)
+    here.socket.send(b"after")
+    there.socket.setblocking(blocking)
+    reader, writer = Pipe.create()
+    with reader, writer:
+        assert writer.splice_from(there, len(b"before!after"), timeout=20) == len(b"before!after")
+        assert reader.try_read() == b"before!after"
+        here.shutdown()
+        assert writer.splice_from(there, timeout=20) == 0
+
+
+def test_an_urgent_byte_waits_for_room_in_the_pipe(pair: Pair) -> None:
+    here, there = pair
+    here.socket.send(b"!", socket.MSG_OOB)
+    here.shutdown()
+    assert there.peek(timeout=20) == b"!"
+    reader, writer = Pipe.create()
+    with reader, writer:
+        while writer.try_write(bytes(PIPE_BUF)):
+            pass
+        with pytest.raises(TimeoutExpired):
+            writer.splice_from(there, timeout=0.02)
+        while reader.try_read():
+            pass
+        assert writer.splice_from(there, timeout=20) == 1
+        assert reader.try_read() == b"!"
 
 
 def test_no_delay_is_on_unless_said_otherwise() -> None:
