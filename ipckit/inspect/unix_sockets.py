@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from ipckit.inspect._processes.procfs import FIRST_PID, namespace_of
+from ipckit._socket_file import probe
 from ipckit.inspect._sockets.names import Names
 from ipckit.inspect._sockets.sock_diag import ESTABLISHED, LISTEN
-from ipckit.inspect._sockets.table import Bound, SocketTable, elsewhere
+from ipckit.inspect._sockets.table import Bound, SocketTable
 from ipckit.inspect._verdicts import judge
 from ipckit.inspect.records import Record, Verdict
 
@@ -35,7 +37,9 @@ _NOBODY = (
 )
 _SHOWN = 3
 _REMOVED = "its path does not lead to it here, so nobody can connect by it from here"
-_NOT_BOUND = "no socket of this network namespace is bound to the file"
+_ALIVE = frozenset((0, errno.EPROTOTYPE, errno.EPERM))
+"""What connecting says where a socket is bound: it may be of another type, or receive from another one alone."""
+_LOOKS = 3  # at the list for a socket that was left out
 _UNBOUND = Bound(b"", None)
 
 
@@ -60,8 +64,8 @@ class UnixSocket(Record):
     An accepted connection has its listener's name too, and is no object of that name: its address is its inode.
 
     Attributes:
-        inode: its number, as in "socket:[123]"; 0 for what is "left".
-        type: "stream", "dgram" or "seqpacket"; None for what is "left".
+        inode: its number, as in "socket:[123]"; 0 for what is "left", and for one of another network namespace.
+        type: "stream", "dgram" or "seqpacket"; None where the inode is 0.
         state: "listening"; "bound" to a name, and neither listening nor connected; "connected"; "waiting" to be
             accepted; "disconnected": the other side is closed; "unconnected"; "left": a socket file that no socket is
             bound to.
@@ -121,7 +125,9 @@ def collect(scan: Scan, kind: str) -> Iterator[Record]:  # noqa: ARG001  # this 
 def absent(name: str, scan: Scan) -> Record | None:
     """A socket file that no socket seems to be bound to any more; None if there is none.
 
-    Only called for what `collect` did not find.
+    Only called for what `collect` did not find: the kernel hands its list out in pieces and goes on by counting, so
+    that one may be left out where others come and go, and those of other network namespaces are not in it. So whether
+    one is bound to the file is asked by connecting to it, which none notices.
 
     Args:
         name: what follows "unix:".
@@ -130,18 +136,29 @@ def absent(name: str, scan: Scan) -> Record | None:
     status = Names().left(name) if name.startswith("/") else None
     if status is None:
         return None
+    try:
+        answer = probe(os.fsencode(name))
+    except OSError as error:
+        answer = error.errno or errno.EIO
+    if answer == errno.ENOENT:
+        return None
+    if answer in _ALIVE:
+        for _ in range(_LOOKS):
+            for record in collect(scan, "unix"):
+                if record.address == f"unix:{name}":
+                    return record
     return UnixSocket(
         address=f"unix:{name}",
         uid=status.st_uid,
         gid=status.st_gid,
         mode=stat.S_IMODE(status.st_mode),
         since=status.st_ctime,
-        verdict=_verdict_on_file(scan),
+        verdict=_verdict_on_file(answer),
         inode=0,
         type=None,
-        state="left",
+        state="bound" if answer in _ALIVE else "left",
         bound=name,
-        reachable=False,
+        reachable=answer in _ALIVE,
         peer=None,
         to_read=None,
         unread=None,
@@ -207,11 +224,12 @@ def _verdict(holders: tuple[Holder, ...], unseen: int, also: str) -> Verdict:
     return Verdict("unknown", "; ".join(filter(None, (_NOBODY, also))))
 
 
-def _verdict_on_file(scan: Scan) -> Verdict:
-    # A path leads to its socket from every network namespace.
-    if scan.unseen or elsewhere(scan) or namespace_of("self", "pid") != FIRST_PID:
-        return Verdict("unknown", f"{_NOT_BOUND}; there may be one in another network namespace")
-    return Verdict("unused", f"{_NOT_BOUND}: to connect is refused")
+def _verdict_on_file(answer: int) -> Verdict:
+    if answer == errno.ECONNREFUSED:
+        return Verdict("unused", "no socket is bound to the file: to connect is refused")
+    if answer in _ALIVE:
+        return Verdict("in use", "a socket is bound to the file, and not listed: it is of another network namespace")
+    return Verdict("unknown", f"whether a socket is bound to the file can't be asked: {os.strerror(answer)}")
 
 
 def _named(peer: Peer) -> str:

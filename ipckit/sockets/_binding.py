@@ -11,18 +11,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit._names import absolute, check_mode
 from ipckit._retry import pause
+from ipckit._socket_file import probe
 from ipckit._wait import Deadline
 from ipckit.errors import SyscallError, syscall_error
 from ipckit.sockets._address import is_path, kernel_address
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from ipckit.sockets._address import Address
@@ -137,14 +138,7 @@ def _is_dead(path: bytes) -> bool:
     except FileNotFoundError:
         return False
     try:
-        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-                probe.setblocking(False)
-                # Through /proc, for the absolute path may be too long for an address.
-                number = probe.connect_ex(f"/proc/self/fd/{directory}/".encode() + os.path.basename(path))
-        finally:
-            os.close(directory)
+        number = probe(path)
     except OSError as error:
         raise syscall_error(error.errno or errno.EIO, "connect", os.fsdecode(path)) from None
     if number == errno.ENOENT:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from contextlib import ExitStack
 
 import pytest
 
 from ipckit import inspect
-from ipckit.errors import NotFoundError
+from ipckit.errors import BusyError, NotFoundError
 from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect._sockets import sock_diag
 from ipckit.inspect._sockets import table as socket_table
 from ipckit.inspect._sockets.net_unix import listed
 from ipckit.inspect._sockets.sock_diag import ESTABLISHED, LISTEN
-from ipckit.inspect.unix_sockets import UnixSocket, absent, collect
+from ipckit.inspect.unix_sockets import absent, collect
 from ipckit.testing import pause
 from tests.inspect.elsewhere import CLONE_NEWNS, WAS_ROOT, become_nobody, enter, mount, tell, told_by
 
@@ -197,19 +198,53 @@ def test_a_path_of_another_mount_namespace_is_no_address_here(spawn, tmp_path, d
         assert (record.bound, record.reachable) == (path, None)
 
 
-def other_network(told):
-    tell(told, enter(CLONE_NEWNET) or {})
+def other_network(told, path):
+    refused = enter(CLONE_NEWNET)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path)
+        one.listen()
+        tell(told, refused or {})
 
 
-def test_other_network_namespaces_are_not_listed_and_that_is_said(spawn, made, tmp_path, diag):
+def test_other_network_namespaces_are_not_listed_and_that_is_said(spawn, tmp_path, diag):
     path = str(tmp_path / "s")
-    made(bound=path).close()
-    with told_by(spawn, other_network, tmp_path):
+    with told_by(spawn, other_network, tmp_path, path):
         look = inspect.Look(["unix"])
-        assert isinstance(look.find([f"unix:{path}"])[f"unix:{path}"], UnixSocket)
+        found = look.find([f"unix:{path}"])[f"unix:{path}"]
+        assert (found.state, found.reachable, found.inode, found.verdict.state) == ("bound", True, 0, "in use")
+        with pytest.raises(BusyError, match="another network namespace"):
+            inspect.remove(found)
         if not any("other network namespaces" in note for note in look.notes):
             pytest.skip("a process in a user namespace of its own may not be looked into here")
-        assert look.find([f"unix:{path}"])[f"unix:{path}"].verdict.state == "unknown"
+    left = inspect.find(f"unix:{path}")
+    assert (left.state, left.verdict.state) == ("left", "unused")
+    inspect.remove(left)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("type", [STREAM, DGRAM, SEQPACKET])
+def test_what_a_torn_list_has_left_out_is_no_leftover(made, tmp_path, type):
+    path = str(tmp_path / "s")
+    one = made(type, bound=path)
+    found = absent(path, Scan.take({"unix"}))
+    assert (found.inode, found.pids, found.verdict.state) == (number(one), (os.getpid(),), "in use")
+
+
+def judge_as_nobody(path):
+    become_nobody()
+    return inspect.find(f"unix:{path}").verdict
+
+
+@pytest.mark.skipif(not WAS_ROOT, reason="takes root, to have processes of two users")
+def test_a_socket_file_that_may_not_be_connected_to_is_not_judged(spawn, made):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = f"{folder}/s"
+        made(bound=path).close()
+        os.chmod(path, 0o600)
+        verdict = spawn(judge_as_nobody, path).result()
+        assert verdict.state == "unknown"
+        assert "Permission denied" in verdict.reason
 
 
 def look_as_nobody(inode):
