@@ -113,3 +113,15 @@ def fork_and_call(address: tuple[str, int]) -> int:
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         assert client.fileno() == mine
     return status
+
+
+def test_what_became_of_an_earlier_message_does_not_end_a_call(spawn: Spawn) -> None:
+    with inet.Datagram.bind(LOOPBACK) as sock:
+        address = sock.address[:2]
+    with Client.connect_udp(*address, PROGRAM, VERSION, retry_interval=30) as client:
+        client.send_raw(scripted.NEVER)  # nobody is there, and who sends next is told
+        with inet.Datagram.bind(address) as sock:
+            child = spawn(scripted.serve_datagrams, sock)
+        assert client.call_raw(scripted.ECHO, b"here now", 20) == b"here now"
+        client.send_raw(scripted.CLOSE)
+    child.join()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._retry import expired, failure
 from ipckit._wait import NEVER_NS, Deadline, wait_fd
-from ipckit.errors import syscall_error
+from ipckit.errors import BrokenPeerError, syscall_error
 from ipckit.rpc._client.link import SEND_NOW, Link
 from ipckit.sockets.inet import Datagram
 
@@ -40,7 +40,12 @@ class DatagramLink(Link[Datagram]):
         end_ns = NEVER_NS if deadline is None else deadline.at_ns
         interval_ns = self._interval_ns
         while True:
-            self._transmit(head, data, deadline)
+            try:
+                self._transmit(head, data, deadline)
+            except BrokenPeerError as error:
+                if error.errno != errno.ECONNREFUSED:
+                    raise
+                self._transmit(head, data, deadline)  # that was the answer to an earlier message; this one was not sent
             until = Deadline(min(end_ns, time.monotonic_ns() + interval_ns))
             reply = self._await(xid, box, until)
             if reply is not None:
