@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MOST = 1 << 20  # a line that is larger than a page, with all who wait for its lock, comes whole
+_PIECE = 4096  # bytes
 _READINGS = 20
 
 
@@ -57,24 +60,48 @@ def listed() -> list[LockLine]:
     """All locks of /proc/locks, and all waits for them.
 
     The kernel hands the list out in pieces of a page, and goes on by counting: where locks were taken or given back
-    between two pieces, one is in both or in neither. So a list of several pieces is read until it comes twice the same.
+    between two pieces, one is in both or in neither. So a list of several pieces is read until it comes twice the same,
+    each time cut elsewhere, for one lock that comes and goes can leave out the same other one again and again. Where it
+    never does, a lock is told that was in any of them: one that was held all the time is not left out.
 
     Raises:
         OSError: there is no such file, or it may not be read.
     """
-    before: list[LockLine] = []
-    for _ in range(_READINGS):
-        pieces = _pieces()
-        found = [line for text in b"".join(pieces).splitlines() if (line := parsed(text.decode("ascii", "replace")))]
-        if len(pieces) <= 1 or found == before:
-            break
-        before = found
+    pieces = _pieces(_MOST)
+    readings = [b"".join(pieces)]
+    if len(pieces) <= 1:
+        return _lines(readings[0])
+    for turn in range(1, _READINGS):
+        readings.append(b"".join(_pieces(turn * _PIECE // _READINGS)))
+        if readings[-1] == readings[-2]:
+            return _lines(readings[-1])
+    return _merged([_lines(text) for text in readings])
+
+
+def _lines(text: bytes) -> list[LockLine]:
+    return [line for one in text.splitlines() if (line := parsed(one.decode("ascii", "replace")))]
+
+
+def _merged(readings: list[list[LockLine]]) -> list[LockLine]:
+    """The last reading, and the locks that it lacks, each with a number of its own: nobody is seen to wait for it."""
+    found = readings.pop()
+    numbers = count(max((line.number for line in found), default=0) + 1)
+    there = _held(found)
+    for reading in readings:
+        for line, times in _held(reading).items():
+            found += [line._replace(number=next(numbers)) for _ in range(times - there[line])]
+            there[line] = max(times, there[line])
     return found
 
 
-def _pieces() -> list[bytes]:
+def _held(reading: list[LockLine]) -> Counter[LockLine]:
+    return Counter(line._replace(number=0) for line in reading if not line.waits)
+
+
+def _pieces(first: int) -> list[bytes]:
+    """The list, cut behind the line in which byte *first* lies, and then wherever a page is full."""
     with open("/proc/locks", "rb", buffering=0) as file:
-        return list(iter(lambda: file.read(_MOST), b""))
+        return [file.read(first), *iter(lambda: file.read(_MOST), b"")]
 
 
 def held_by(pid: int) -> Iterator[tuple[str, LockLine]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
+from ipckit._lock_lines import listed
 from ipckit.inspect._own.findings import Finding, gone
 from ipckit.inspect._system_v import address, rows
 from ipckit.inspect._verdicts import judge
+from ipckit.inspect._waits.lock_table import identity
 from ipckit.inspect.records import Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ _KINDS = {"msg": "sysv-mq", "sem": "sysv-sem", "shm": "sysv-shm"}
 _NUMBERS = {"msg": "msqid", "sem": "semid", "shm": "shmid"}
 _KEY_MASK = 0xFFFFFFFF
 _LONGEST = 512  # bytes: a name of 255, NUL, a number
-_FLOCK = re.compile(r"^\d+: FLOCK .* ([0-9a-f]+):([0-9a-f]+):(\d+) ", re.MULTILINE)
 
 
 class Notes:
@@ -100,9 +100,7 @@ def _read(fd: int | None) -> tuple[str | None, int | None]:
 def _flocked() -> set[tuple[int, int]]:
     """The files that somebody has locked by flock(2), by device and inode."""
     try:
-        with open("/proc/locks", encoding="ascii") as file:
-            text = file.read()
+        lines = listed()
     except OSError:
         return set()
-    found = _FLOCK.findall(text)
-    return {(os.makedev(int(major, 16), int(minor, 16)), int(inode)) for major, minor, inode in found}
+    return {identity(line.file) for line in lines if line.kind == "FLOCK" and not line.waits}
