@@ -69,8 +69,12 @@ int ipk_identity_runs(const struct ipk_participant_info *who)
 {
 	struct stat st;
 	uint64_t start;
+	int rc;
 
 	if (who->pid == 0 || stat("/proc/self/ns/pid", &st) < 0 || st.st_ino != who->pid_namespace)
 		return 0;
-	return start_time_of(who->pid, &start) == 0 && start == who->start_time;
+	rc = start_time_of(who->pid, &start);
+	if (rc < 0)
+		return rc != -ENOENT; /* no descriptor or no memory to ask with: whoever is not known to be gone lives */
+	return start == who->start_time;
 }

@@ -16,7 +16,8 @@ int ipk_identity_lock(int fd, int command, int type, uint64_t which, struct floc
 /* Fill in who the calling process is. Returns 0, -ENOENT without /proc, -errno. */
 int ipk_identity_self(struct ipk_participant_info *self);
 
-/* Whether the process of that record runs: 1, 0 if it is gone or cannot be looked up from our pid namespace. */
+/* Whether the process of that record runs: 1, also if it cannot be asked now; 0 if it is gone or cannot be looked up from our
+ * pid namespace. */
 int ipk_identity_runs(const struct ipk_participant_info *who);
 
 static inline bool ipk_identity_same(const struct ipk_participant_info *a, const struct ipk_participant_info *b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +14,14 @@ from ipckit import Fifo, MpmcRing, Queue
 from ipckit.errors import LimitError
 from ipckit.server import Server
 from ipckit.sockets.unix import Stream
+from ipckit.sync import Mutex
+from ipckit.testing import pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ipckit.testing import Spawn
 
 
 @contextmanager
@@ -87,3 +91,24 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path, 
             listener.close()
             assert len(os.listdir("/proc/self/fd")) == before
     assert refused
+
+
+def hold_without_descriptors(mutex: Mutex) -> None:
+    mutex.acquire()
+    own = mutex.fileno()
+    os.closerange(own, own + 3)
+    pause("holding")
+    mutex.release()
+
+
+def test_an_owner_that_cannot_be_asked_for_is_not_taken_for_dead(spawn: Spawn) -> None:
+    with closing(Mutex.create(f"/no-descriptors-{os.getpid()}", unlink_on_close=True)) as mutex:
+        child = spawn(hold_without_descriptors, mutex)  # so that only /proc tells that it lives
+        child.wait_reached("holding")
+        with left(0):
+            assert mutex.acquire(timeout=0.2) is False
+        child.resume("holding")
+        got = mutex.acquire(timeout=20)
+        assert got
+        assert not got.owner_died
+        mutex.release()
