@@ -81,7 +81,9 @@ class Child:
                 handle._check_open()
             return pause(deadline, turn)
         with pidfd._in_use():  # whoever ends the program closes this, too
-            return wait_fd(pidfd if handle is None else handle, pidfd._fd, select.POLLIN, deadline)
+            if not wait_fd(pidfd if handle is None else handle, pidfd._fd, select.POLLIN, deadline):
+                return False
+        return self.ended() or pause(deadline, turn)  # whoever traces it, ptrace(2), is told of its end first
 
     def signal(self, number: int, *, group: bool = False) -> None:
         """Send it, or its process group, a signal; nothing where it has ended."""

@@ -26,6 +26,7 @@ from ipckit.errors import (
 from ipckit.features import has_pidfd
 from ipckit.pty import PseudoTerminal, PtyMaster, TerminalProcess, _child
 from ipckit.testing import pause, wait_blocked
+from tests.primitives.tracing import PERMIT, tracer_of
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn
@@ -212,6 +213,20 @@ def test_many_threads_may_spawn_at_once() -> None:
 
 
 @pytest.mark.usefixtures("either_wait")
+def test_a_traced_program_ends_when_its_tracer_knows_it(spawn: Spawn) -> None:
+    program = f"{PERMIT}; print('ready', flush=True); import signal; signal.pause()"
+    with PseudoTerminal.spawn([sys.executable, "-S", "-c", program], echo=False) as traced:
+        traced.read_until(b"ready", timeout=20)
+        tracer = tracer_of(spawn, traced.pid)
+        traced.send_signal(signal.SIGKILL)
+        until_ended(traced.pid)
+        with pytest.raises(TimeoutExpired, match="waitpid"):
+            traced.wait(timeout=0.1)
+        tracer.resume("attached")
+        assert traced.wait(timeout=20) == -signal.SIGKILL
+        assert tracer.result()
+
+
 def test_exit_status_is_that_of_wait() -> None:
     cases = [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", -15), ("kill -KILL $$", -9)]
     for script, code in cases:
