@@ -20,10 +20,12 @@ class ExplainingBuild(build_ext):
         if not sys.platform.startswith("linux"):
             raise SystemExit(f"ipckit works on Linux only: it wraps its kernel's primitives (this is {sys.platform}).")
         compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-        if not (shutil.which(compiler) or shutil.which("cc") or shutil.which("gcc")):
+        if not shutil.which(compiler):
+            other = next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+            advice = "install gcc (Debian, Ubuntu: apt-get install gcc; Fedora: dnf install gcc)"
             raise SystemExit(
                 f"ipckit needs a C compiler to build its core, and there is no {compiler!r}: "
-                "install gcc (Debian, Ubuntu: apt-get install gcc; Fedora: dnf install gcc)."
+                f"{f'build it with CC={other}' if other else advice}."
             )
         if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
             raise SystemExit(

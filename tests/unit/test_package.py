@@ -121,10 +121,13 @@ def test_version_is_the_one_of_the_metadata() -> None:
 
 
 @pytest.mark.slow
-def test_a_build_without_a_compiler_names_the_one_that_was_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("others", "advice"), [((), "install gcc"), (("gcc",), "build it with CC=gcc")])
+def test_a_build_without_its_compiler_says_what_to_do(tmp_path: Path, others: tuple[str], advice: str) -> None:
     pytest.importorskip("setuptools")
     if not (ROOT.parent / "setup.py").is_file():
         pytest.skip("installed: there is nothing to build")
+    for name in others:
+        (tmp_path / name).symlink_to(sys.executable)  # never run: it is enough that it is there
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--build-temp", tmp_path, "--build-lib", tmp_path],
         cwd=ROOT.parent,
@@ -135,7 +138,7 @@ def test_a_build_without_a_compiler_names_the_one_that_was_asked_for(tmp_path: P
         check=False,
     )
     assert done.returncode == 1
-    assert "there is no 'no-such-compiler'" in done.stderr
+    assert f"there is no 'no-such-compiler': {advice}" in done.stderr
 
 
 def public_classes() -> Iterator[type[Any]]:
