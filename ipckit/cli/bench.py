@@ -17,6 +17,8 @@ from ipckit.cli import bench_servers
 from ipckit.cli.failure import Failure
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from ipckit.bench.compare import Comparison
     from ipckit.bench.engine import Engine
     from ipckit.bench.row import Row
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Read first: to find out after minutes that the old file is no report would be late.
     old = _read(arguments.compare) if arguments.compare else None
     if old is not None and arguments.new:
-        return _compare(old, _read(arguments.new), force=arguments.force)
+        return _compare(old, _read(arguments.new), sys.stdout, force=arguments.force)
     rows, missing = _rows(arguments)
     if arguments.list:
         return _list(rows, missing)
@@ -94,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     report = engine.report
     _write(report, arguments)
     if old is not None and status == 0:
-        _compare(old, report, force=arguments.force)
+        # What reads JSON, CSV or HTML from stdout takes nothing else.
+        _compare(old, report, sys.stderr if to_stdout else sys.stdout, force=arguments.force)
     return status
 
 
@@ -143,10 +146,10 @@ def _comparison(old: Report, new: Report, *, force: bool) -> Comparison:
         raise Failure(str(error)) from None
 
 
-def _compare(old: Report, new: Report, *, force: bool) -> int:
+def _compare(old: Report, new: Report, file: TextIO, *, force: bool) -> int:
     from ipckit.bench.terminal import print_comparison
 
-    print_comparison(_comparison(old, new, force=force), sys.stdout)
+    print_comparison(_comparison(old, new, force=force), file)
     return 0
 
 

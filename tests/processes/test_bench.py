@@ -182,6 +182,14 @@ def test_json_to_stdout_is_nothing_but_json():
     assert document["settings"]["command"].endswith("--json -")
 
 
+def test_a_comparison_stays_out_of_what_goes_to_stdout(tmp_path):
+    old = tmp_path / "old.json"
+    assert bench(*TINY, "--only", "mp.Lock", "--json", str(old))[0] == 0
+    status, out, err = bench(*TINY, "--only", "mp.Lock", "--compare", str(old), "--json", "-")
+    assert (status, list(json.loads(out)["rows"])) == (0, ["mp.Lock"])
+    assert "beyond the noise" in err.lower()
+
+
 def test_rows_of_memory_processes_files_and_unnamed_semaphores_are_measured(tmp_path):
     rows = {
         "ProcessMemory": {("read", 8), ("read", 65536), ("write", 8), ("write", 65536)},
