@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -70,7 +71,10 @@ def print_report(report: Report, file: TextIO) -> None:
     for sheet in drawn:
         out.print()
         out.print(Text(sheet.title, "bold"))
-        out.print(_table(sheet))
+        for number, table in enumerate(_tables(sheet, out)):
+            if number:
+                out.print()
+            out.print(table)
     _print_list(out, "Not measured", [f"{where}: {why}" for where, why in reasons(report)])
     _print_list(out, "Note", report.notices)
     if answers := advice(report):
@@ -104,16 +108,31 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
     out.print(table)
 
 
-def _table(sheet: Sheet) -> Table:
+def _tables(sheet: Sheet, out: Console) -> Iterator[Table]:
+    """The table; if it is too wide for *out*, several that name the same rows: a figure is never cut."""
+    unbounded = out.options.update_width(1 << 16)
+    columns = len(sheet.columns)
+    start = 1
+    while start < columns:
+        end = columns
+        while end > start + 1 and Measurement.get(out, unbounded, _table(sheet, start, end)).maximum > out.width:
+            end -= 1
+        yield _table(sheet, start, end)
+        start = end
+
+
+def _table(sheet: Sheet, start: int, end: int) -> Table:
+    """The names of the rows, and the columns from *start* to before *end*."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for index, column in enumerate(sheet.columns):
+    shown = [0, *range(start, end)]
+    for index in shown:
         # In two lines, or five sizes would not fit into 80 columns.
-        header = Text(column.replace("x mp.", "x mp.\n"))
+        header = Text(sheet.columns[index].replace("x mp.", "x mp.\n"))
         table.add_column(header, justify="right" if index else "left", no_wrap=True)
-    widths = [len(str(max(row[index].rank for row in sheet.rows))) for index in range(len(sheet.columns))]
-    ranked = [any(row[index].rank for row in sheet.rows) for index in range(len(sheet.columns))]
+    widths = [len(str(max(row[index].rank for row in sheet.rows))) for index in shown]
+    ranked = [any(row[index].rank for row in sheet.rows) for index in shown]
     for row in sheet.rows:
-        table.add_row(*(_field(entry, widths[index] if ranked[index] else 0) for index, entry in enumerate(row)))
+        table.add_row(*(_field(row[at], widths[n] if ranked[n] else 0) for n, at in enumerate(shown)))
     return table
 
 

@@ -148,6 +148,23 @@ def test_the_printed_report_is_plain_and_fits_eighty_columns(monkeypatch):
     assert printed.rstrip().endswith("mp.Lock: 41.0 ns")
 
 
+def test_a_table_of_many_sizes_is_printed_in_parts_and_no_figure_is_cut(monkeypatch):
+    for variable in ("COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+    report = make_report()
+    sizes = [64 << exponent for exponent in range(1, 10)]
+    report.cells += [Cell("Pipe", THROUGHPUT, size, {"rate": [4.0 * size]}, [9]) for size in sizes]
+    text = io.StringIO()
+    print_report(report, text)
+    throughput = text.getvalue().partition("One-way throughput")[2].partition("Round trip")[0]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text.getvalue()
+    assert max(map(len, throughput.splitlines())) <= 80
+    assert re.findall(r"\d+ (?:B|KiB)", throughput)[1:] == [  # the first is the size that it is sorted by
+        *("64 B", "128 B", "256 B", "512 B", "1 KiB", "2 KiB", "4 KiB"), *("8 KiB", "16 KiB", "32 KiB", "64 KiB"),
+    ]  # fmt: skip
+    assert len(re.findall("(?m)^Pipe ", throughput)) == 2
+
+
 def test_the_last_column_is_explained_where_there_is_one():
     report = make_report()
     assert factor_sentence(sheets(report)).endswith("times better than mp.Queue or mp.Lock.")
