@@ -9,6 +9,7 @@ import inspect
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,22 @@ def test_a_build_without_its_compiler_says_what_to_do(tmp_path: Path, others: tu
     )
     assert done.returncode == 1
     assert f"there is no 'no-such-compiler': {advice}" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["ipckit._native", "ipckit._native_quick", "ipckit.ring"])
+def test_a_copy_that_is_not_built_says_what_to_do(tmp_path: Path, module: str) -> None:
+    shutil.copytree(ROOT, tmp_path / "ipckit", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module} as module; module.SpscRing"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"ImportError: the C core of the ipckit in {tmp_path} is not built for this Python" in done.stderr
 
 
 def public_classes() -> Iterator[type[Any]]:
