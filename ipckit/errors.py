@@ -378,13 +378,33 @@ _REMEDIES: dict[tuple[str, int], str] = {
 for _call in ("ipk_spsc_create", "ipk_mpmc_create", "ipk_broadcast_create", "ipk_latest_create", "ipk_home_create"):
     _REMEDIES[_call, errno.EEXIST] = _IS_THERE
     _REMEDIES[_call, errno.ENOSPC] = _SHM_IS_FULL
-    _REMEDIES[_call, errno.ENOSYS] = "rings and locks need MADV_WIPEONFORK: Linux 4.14 or later"
+    _REMEDIES[_call, errno.ENOSYS] = (
+        "rings and locks take Linux 4.14 or later, and those without a name a container that allows memfd_create"
+    )
     _REMEDIES[_call, errno.EOPNOTSUPP] = "/dev/shm must be a tmpfs with O_TMPFILE; an object without a name needs none"
+
+for _call, _since in {
+    "memfd_create": "3.17",
+    "pidfd_getfd": "5.6",
+    "pidfd_open": "5.3",
+    "pidfd_send_signal": "5.1",
+    "process_vm_readv": "3.2",
+    "process_vm_writev": "3.2",
+}.items():
+    _REMEDIES[_call, errno.ENOSYS] = f"it takes Linux {_since} or later, and a container that allows it"
+for _call, _option in {
+    "mq_open": "POSIX_MQUEUE",
+    "msgget": "SYSVIPC",
+    "semget": "SYSVIPC",
+    "shmget": "SYSVIPC",
+}.items():
+    _REMEDIES[_call, errno.ENOSYS] = f"it takes a kernel with CONFIG_{_option}, and a container that allows it"
 
 _ANY_CALL: dict[int, str] = {
     errno.EMFILE: "raise RLIMIT_NOFILE (ulimit -n), or close descriptors",
     errno.ENFILE: "raise sysctl fs.file-max",
     errno.EFBIG: "raise RLIMIT_FSIZE (ulimit -f)",
+    errno.ENOSYS: "the kernel is too old or was built without it, or the container forbids it; see `ipckit doctor`",
     errno.ENOMEM: "no memory, or no address space (RLIMIT_AS, ulimit -v), or too many mappings (vm.max_map_count)",
     # strerror(3) says "Connection timed out", which is wrong for everything but a connection.
     errno.ETIMEDOUT: "",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 import shlex
-import struct
 from collections import Counter
 
 import pytest
@@ -20,13 +18,10 @@ from ipckit.inspect.limits import kernel_limits
 from ipckit.posix import SharedMemory
 from ipckit.ring import SpscRing
 from ipckit.testing import pause
+from tests import seccomp
 
 NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000
 READ_ONLY, PRIVATE = 1, (1 << 18) | (1 << 14)
-CALLS = {
-    "x86_64": {"memfd_create": 319, "pidfd_open": 434, "futex_waitv": 449, "fcntl": 72, "mq_unlink": 241},
-    "aarch64": {"memfd_create": 279, "pidfd_open": 434, "futex_waitv": 449, "fcntl": 25, "mq_unlink": 181},
-}
 
 
 def private_mounts():
@@ -166,26 +161,14 @@ def test_kernel(release, level):
     assert kernel.release().level == "ok"
 
 
-def refused(calls):
-    """What works when the kernel answers these calls with ENOSYS, in this process, for good: seccomp(2)."""
-    load, equal, give = 0x20, 0x15, 0x06
-    program = [(load, 0, 0, 0)]
-    for number in calls:
-        program += [(equal, 0, 1, number), (give, 0, 0, 0x0005_0000 | errno.ENOSYS)]
-    program.append((give, 0, 0, 0x7FFF_0000))
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
-    described = ctypes.create_string_buffer(struct.pack("H6xP", len(program), ctypes.addressof(code)))
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
-    assert libc.prctl(22, 2, described, 0, 0) == 0, os.strerror(ctypes.get_errno())  # PR_SET_SECCOMP
+def found_without(*calls):
+    seccomp.refuse(*calls)
     return {finding.name: finding for finding in kernel.available()}
 
 
-@pytest.mark.skipif(os.uname().machine not in CALLS, reason="numbers of system calls are spelt out")
+@pytest.mark.skipif(not seccomp.NUMBERS, reason="numbers of system calls are spelt out")
 def test_features_that_a_filter_takes_away(spawn):
-    numbers = CALLS[os.uname().machine]
-    some = [numbers[name] for name in ("memfd_create", "pidfd_open", "futex_waitv", "mq_unlink")]
-    found = spawn(refused, some).result()
+    found = spawn(found_without, "memfd_create", "pidfd_open", "futex_waitv", "mq_unlink").result()
     missing = {"memfd_create", "pidfd_open", "futex_waitv", "POSIX message queues", "OFD locks"}  # tried on a memfd
     assert {name for name in missing if found[name].found.startswith("missing: ")} == missing
     assert found["futex_waitv"].level == "warning"

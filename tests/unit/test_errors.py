@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import importlib
 import os
 import pickle
 import queue
@@ -14,6 +15,7 @@ import pytest
 from ipckit import errors
 from ipckit.errors import IPCError, SyscallError, check, syscall_error
 from ipckit.testing import ChildFailed, Spawn
+from tests import seccomp
 
 NAMED = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
 CLASSES = [cls for cls in NAMED if not issubclass(cls, Warning)]
@@ -142,6 +144,32 @@ def test_time_that_is_up_is_no_connection_that_timed_out() -> None:
 )
 def test_limits_name_what_to_raise(call: str, number: int, remedy: str) -> None:
     assert remedy in str(syscall_error(number, call))
+
+
+def refusal(call: str, create: str) -> str:
+    """What the class says where the kernel has no such call."""
+    module, _, name = create.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    seccomp.refuse(call)
+    with pytest.raises(errors.UnsupportedError) as caught:
+        cls.open(os.getpid()) if name == "PidFd" else cls.create()
+    return str(caught.value)
+
+
+@pytest.mark.skipif(not seccomp.NUMBERS, reason="numbers of system calls are spelt out")
+@pytest.mark.parametrize(
+    ("call", "create", "remedy"),
+    [
+        ("memfd_create", "ipckit.SpscRing", "take Linux 4.14 or later, and those without a name a container that"),
+        ("memfd_create", "ipckit.sync.Mutex", "a container that allows memfd_create"),
+        ("mq_open", "ipckit.posix.MessageQueue", "a kernel with CONFIG_POSIX_MQUEUE, and a container that allows it"),
+        ("msgget", "ipckit.sysv.MessageQueue", "it takes a kernel with CONFIG_SYSVIPC, and a container that allows it"),
+        ("pidfd_open", "ipckit.PidFd", "it takes Linux 5.3 or later, and a container that allows it"),
+        ("timerfd_create", "ipckit.TimerFd", "or the container forbids it; see `ipckit doctor`"),
+    ],
+)
+def test_what_the_kernel_lacks_is_said_with_what_it_takes(spawn: Spawn, call: str, create: str, remedy: str) -> None:
+    assert remedy in spawn(refusal, call, create).result()
 
 
 def test_remedy_of_the_caller_stands_before_the_built_in_one() -> None:
