@@ -110,6 +110,9 @@ repeat: build ## the suite REPEATS times over: no flake
 	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \
 		$(PYTEST) -q -x -m 'not stress and not slow and not apart' || exit 1; done
 
+docs: build ## run the examples of the documents, and look for the test of each claim in docs/conformance
+	$(PYTEST) tests/docs
+
 wheel: build ## sdist and wheel, in dist/
 	$(BIN)/python -m build
 

@@ -158,6 +158,15 @@ def test_a_copy_that_is_not_built_says_what_to_do(tmp_path: Path, module: str) -
     assert f"ImportError: the C core of the ipckit in {tmp_path} is not built for this Python" in done.stderr
 
 
+def test_every_target_of_make_has_a_rule_and_is_listed() -> None:
+    makefile = ROOT.parent / "Makefile"
+    if not makefile.is_file():
+        pytest.skip("installed: there is nothing to make")
+    text = makefile.read_text()
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert sorted(targets.split()) == sorted(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+
+
 def public_classes() -> Iterator[type[Any]]:
     for name in PUBLIC:
         for public, value in vars(MODULES.get(name, ipckit)).items():
