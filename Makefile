@@ -14,6 +14,8 @@ PYTEST := $(BIN)/python -m pytest -n 4 --dist worksteal
 
 CORE := $(wildcard native/include/ipckit/*.h native/src/*.[ch] native/lane/*.[ch]) native/build_ffi.py setup.py
 BUILT := build/built
+# What pip has built, when it installed ipckit, need not be built again.
+STALE = $(if $(shell ls ipckit/_lane.*so 2>/dev/null),$(shell find $(CORE) -newer $(READY)),all)
 
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-peers test build check lint types test-bench test-c stress asan tsan mutate fuzz-rpc repeat docs wheel fix clean distclean
@@ -55,7 +57,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 $(BUILT): $(READY) $(CORE)
-	$(BIN)/python setup.py -q build_ext --inplace
+	$(if $(STALE),$(BIN)/python setup.py -q build_ext --inplace)
 	@mkdir -p $(@D)
 	@touch $@
 

@@ -158,6 +158,40 @@ def test_a_copy_that_is_not_built_says_what_to_do(tmp_path: Path, module: str) -
     assert f"ImportError: the C core of the ipckit in {tmp_path} is not built for this Python" in done.stderr
 
 
+def test_make_builds_the_core_only_where_pip_has_not(tmp_path: Path) -> None:
+    if not (ROOT.parent / "Makefile").is_file():
+        pytest.skip("installed: there is nothing to make")
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    shutil.copy(ROOT.parent / "Makefile", tmp_path)
+    paths = ["pyproject.toml", "setup.py", "native/build_ffi.py", "native/src/ring.c", "ipckit/_lane.abi3.so"]
+    for age, name in enumerate([".venv/ready", *reversed(paths)]):  # as a clone is when pip has installed it
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1e9 - age, 1e9 - age))
+
+    def builds() -> bool:
+        made = subprocess.run(
+            ["make", "--dry-run", "build"],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=True,
+        )
+        assert "touch build/built" in made.stdout
+        return "build_ext" in made.stdout
+
+    assert not builds()
+    os.utime(tmp_path / "native/src/ring.c", (1e9 + 1, 1e9 + 1))  # edited
+    assert builds()
+    os.utime(tmp_path / "native/src/ring.c", (1e9 - 1, 1e9 - 1))
+    (tmp_path / "ipckit/_lane.abi3.so").unlink()  # make clean
+    assert builds()
+
+
 def test_every_target_of_make_has_a_rule_and_is_listed() -> None:
     makefile = ROOT.parent / "Makefile"
     if not makefile.is_file():
