@@ -40,6 +40,8 @@ class Comparison:
     compared: int = 0
     differences: list[Difference] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    unsure: bool = False
+    """Of some figures there is one repeat only, and so no noise to exceed."""
 
 
 def compare(old: Report, new: Report, *, force: bool = False) -> Comparison:
@@ -77,10 +79,11 @@ def compare(old: Report, new: Report, *, force: bool = False) -> Comparison:
         for name, summary in after.items():
             if name in before:
                 comparison.compared += 1
-                if min(before[name].count, summary.count) == 1 and _ONCE not in comparison.notices:
-                    comparison.notices.append(_ONCE)
+                comparison.unsure |= min(before[name].count, summary.count) == 1
                 if exceeds_noise(before[name], summary):
                     comparison.differences.append(_difference(name, quantity, size, before[name], summary))
+    if comparison.unsure:
+        comparison.notices.append(_ONCE)
     return comparison
 
 

@@ -98,7 +98,8 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
     if not comparison.differences:
         out.print(f"No difference beyond the noise, in {comparison.compared} figures.")
         return
-    out.print(Text(f"Beyond the noise: {len(comparison.differences)} of {comparison.compared} figures", "bold"))
+    what = "Different" if comparison.unsure else "Beyond the noise"
+    out.print(Text(f"{what}: {len(comparison.differences)} of {comparison.compared} figures", "bold"))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in ("", "", "old", "new", "change"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)

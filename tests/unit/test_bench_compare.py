@@ -53,6 +53,8 @@ def test_a_clear_difference_is_the_only_thing_said():
 def test_of_a_single_repeat_no_difference_is_sure():
     once = compare(make_report((100,)), make_report((130, 131, 132)))
     assert len(once.differences) == 1
+    assert "Different: 1 of 2 figures" in printed(once)
+    assert "Beyond the noise" not in printed(once)
     assert " ".join(printed(once).split()).count("no difference of theirs is sure") == 1
     assert "theirs" not in printed(compare(make_report((100, 101)), make_report((130, 131))))
 
