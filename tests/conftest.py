@@ -27,6 +27,9 @@ ENDING = 15.0  # seconds for threads and processes that are ending, on a machine
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# What children print is buffered, as it is for users; without a buffer, less can go wrong.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # Tests run side by side, so what others make meanwhile must be told apart, by the tests' children too; the run as a
 # whole answers for all.
 if "PYTEST_XDIST_WORKER" in os.environ:

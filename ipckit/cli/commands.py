@@ -68,7 +68,7 @@ def run(arguments: list[str] | None = None) -> int:
         raise KeyboardInterrupt
 
     try:
-        parsed = parser(words[0] if words else None).parse_args(words)
+        parsed = _parsed(words)
         for signum in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, end)
         status: int = parsed.run(parsed)
@@ -79,7 +79,6 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"ipckit: {error}", file=sys.stderr)
         status = 1
     except BrokenPipeError:  # `ipckit ... | head`: whoever read has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
         status = 0
     except Failure as failure:
         print(f"ipckit: {failure}", file=sys.stderr)
@@ -87,7 +86,24 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"ipckit: {error}", file=sys.stderr)
         status = 1
+    _flush_for_good()
     return 128 + ended[0] if ended else status
+
+
+def _parsed(words: list[str]) -> argparse.Namespace:
+    try:
+        return parser(words[0] if words else None).parse_args(words)
+    except SystemExit:
+        sys.stdout.flush()  # the help, or the version
+        raise
+
+
+def _flush_for_good() -> None:
+    """Have nothing left for the flush at exit, which would fail again, with a status and a sentence of its own."""
+    try:
+        sys.stdout.flush()
+    except (OSError, KeyboardInterrupt):  # the disk is full, the reader or the terminal is gone; or nobody waits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _occupy() -> None:

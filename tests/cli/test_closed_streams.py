@@ -32,6 +32,11 @@ def test_what_cannot_be_printed_is_a_failure_and_a_sentence(closed: str) -> None
     assert not os.path.exists(f"/dev/shm{memory.name}")
 
 
+@pytest.mark.parametrize("words", [["signal", "--list"], ["--help"], ["lock", "--help"]])
+def test_a_full_disk_is_a_failure_and_a_sentence(words: list[str]) -> None:
+    assert run(">/dev/full", *words) == (1, "", "ipckit: [Errno 28] No space left on device\n")
+
+
 def test_what_is_said_on_standard_error_is_not_printed_on_standard_output() -> None:
     assert run("2>&-", "show", "ring:/no-such-ring") == (1, "", "")
     status, out, _ = run("2>&-", "signal", "--list")
