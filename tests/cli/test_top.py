@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import sys
 import time
 from contextlib import closing
 
@@ -15,8 +16,11 @@ import pytest
 from ipckit.cli.objects.top_sampling import Sampler
 from ipckit.cli.objects.top_table import ORDERS, ordered
 from ipckit.posix import MessageQueue, Semaphore
+from ipckit.pty import PseudoTerminal
 from ipckit.ring import Latest, SpscRing
+from ipckit.testing import wait_blocked
 from tests.cli.calling import whole, without_escapes
+from tests.cli.shell import ROOT
 
 ENTER, LEAVE, HOME = b"\033[?1049h", b"\033[?1049l", b"\033[H"
 
@@ -225,6 +229,30 @@ def test_another_size_and_a_stop(terminal, untouched, ring):
     process.write(b"q")
     assert whole(process)[1] == 0
     assert process.attributes() == untouched
+
+
+DRAWS = """
+import sys
+from ipckit.cli.terminal.live import Live
+with Live(sys.stdout) as live:
+    live.draw(["x" * 100] * 2000)
+"""
+
+
+def test_a_stop_in_the_middle_of_a_frame_comes_behind_it():
+    with PseudoTerminal.spawn(
+        [sys.executable, "-c", DRAWS], env={**os.environ, "PYTHONPATH": str(ROOT)}, rows=2000, columns=100, echo=False
+    ) as process:
+        wait_blocked(process.pid, "write", timeout=30)  # nobody reads what it draws
+        process.send_signal(signal.SIGTSTP)
+        frame = until(process, LEAVE)
+        assert frame.count(b"x" * 100) == 2000
+        end = time.monotonic() + 20
+        while state(process) != "T" and time.monotonic() < end:
+            pass
+        process.send_signal(signal.SIGCONT)
+        assert until(process, b"x").startswith(ENTER)
+        assert whole(process)[1] == 0
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ipckit.cli.terminal.screen import cut, has_colours, styled
 from ipckit.signals import blocked
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import TracebackType
     from typing import TextIO
 
     from ipckit.cli.objects.top_sampling import Row, Sampler
@@ -41,9 +41,9 @@ class _Screen(Live):
             except OSError:  # the terminal is gone
                 pass
 
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
+    def _suspend(self) -> None:
         self._keys.give_back()
-        super()._stop(signum, frame)
+        super()._suspend()
         self._keys.take()
 
 

@@ -38,6 +38,8 @@ class Live:
         self._file = file
         self._last: list[str] = []
         self._before: object = None
+        self._busy = False
+        self._told_to_stop = False
 
     def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGTSTP, self._stop)
@@ -45,8 +47,11 @@ class Live:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
-        self._write(_LEAVE)
+        self._busy = True
+        self._put(_LEAVE)
         signal.signal(signal.SIGTSTP, self._before)  # type: ignore[arg-type]  # what signal.signal returned
+        if self._told_to_stop:
+            os.kill(os.getpid(), signal.SIGTSTP)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,13 +66,32 @@ class Live:
         self._write("\033[H" + "\r\n".join(f"{line}\033[K" for line in shown) + "\033[J")
 
     def _write(self, text: str) -> None:
+        self._busy = True
+        try:
+            self._put(text)
+        finally:
+            self._busy = False
+        if self._told_to_stop:
+            self._suspend()
+
+    def _put(self, text: str) -> None:
         self._file.write(text)
         self._file.flush()
 
     def _stop(self, _signum: int, _frame: FrameType | None) -> None:
-        self._write(_LEAVE)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        self._write(_ENTER)
+        self._told_to_stop = True
+        if not self._busy:  # a write that a signal interrupts goes on behind its handler; the file takes no other in it
+            self._suspend()
+
+    def _suspend(self) -> None:
+        self._busy = True
+        try:
+            self._put(_LEAVE)
+            self._told_to_stop = False
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._put(_ENTER)
+        finally:
+            self._busy = False
         self.draw(self._last)
 
 
