@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 TAG = f"ipckit-cli-lock-{os.getpid()}"
 HOLD = ("sh", "-c", "echo held; read line; exit 7")  # holds until its input ends
+# Their handlers write past sys.stdout, in whose print the signal may come.
 TELLS = """
-import signal, sys
+import os, signal, sys
 def told(signum, frame):
-    print("got", flush=True)
+    os.write(1, b"got\\n")
     sys.exit(5)
 signal.signal(int(sys.argv[1]), told)
 print("held", flush=True)
@@ -39,13 +40,13 @@ while True:
     signal.pause()
 """
 COUNTS = """
-import signal, sys
+import os, signal, sys
 interrupts = []
 def told(signum, frame):
     interrupts.append(signum)
-    print("interrupted", flush=True)
+    os.write(1, b"interrupted\\n")
 def ended(signum, frame):
-    print("interrupts:", len(interrupts), flush=True)
+    os.write(1, b"interrupts: %d\\n" % len(interrupts))
     sys.exit(6)
 signal.signal(signal.SIGINT, told)
 signal.signal(signal.SIGTERM, ended)
