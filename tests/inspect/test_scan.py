@@ -9,6 +9,7 @@ import pty
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ from ipckit.inspect._processes.scan import Scan
 from ipckit.posix import MessageQueue
 from ipckit.sysv import SharedMemory as SysvMemory
 from ipckit.testing import pause
-from tests.inspect.elsewhere import by, mapped
+from tests.inspect.elsewhere import NOBODY, become_nobody, by, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,10 +155,17 @@ def test_what_has_ended_is_no_process() -> None:
     assert (scan.processes, scan.unseen) == ([], 0)
 
 
+def comm_of(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 def test_a_thread_of_the_kernel_is_no_process() -> None:
-    with open("/proc/2/comm") as file:
-        if file.read() != "kthreadd\n":
-            pytest.skip("no thread of the kernel is seen in this pid namespace")
+    if b"kthreadd" not in comm_of(2):
+        pytest.skip("no thread of the kernel is seen in this pid namespace")
     folder = os.open("/proc/2", FOLDER)
     assert living(folder) is None
     os.close(folder)
@@ -168,26 +176,55 @@ def test_a_thread_of_the_kernel_is_no_process() -> None:
 
 FIRST_THREAD_ENDS = """
 import ctypes, os, sys, threading
+PR_SET_DUMPABLE = 4
 def go_on():
     while open(f"/proc/self/task/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] != "Z":
         pass
     os.write(1, b"x")
     os.read(0, 1)
     os._exit(0)
+uid = int(sys.argv[1])
+if os.getuid() != uid:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 threading.Thread(target=go_on).start()
 ctypes.CDLL(None).pthread_exit(None)
 """
 
 
-def test_a_process_lives_on_when_its_first_thread_has_ended() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", FIRST_THREAD_ENDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
-        assert child.stdin is not None
+@contextmanager
+def without_its_first_thread(uid: int, *fds: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", FIRST_THREAD_ENDS, str(uid)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=fds) as child:
         assert child.stdout is not None
         assert child.stdout.read(1) == b"x"
-        scan = Scan.take({"pipe"})
+        yield child
+
+
+def test_a_process_lives_on_when_its_first_thread_has_ended(fds: list[int]) -> None:
+    memfd = os.memfd_create("a memfd", 0)
+    fds.append(memfd)
+    with without_its_first_thread(os.getuid(), memfd) as child:
+        assert child.stdin is not None
+        scan = Scan.take({"pipe", "memfd"})
         assert held(scan, child.stdin.fileno(), "pipe", pid=child.pid)[1:] == ((0,), False, "r")
+        assert held(scan, memfd, "memfd", pid=child.pid)[1:] == ((memfd,), False, "rw")
+        assert (child.pid, os.getuid()) in {(process.pid, process.uid) for process in scan.processes}
+
+
+def descriptors_seen_by_nobody(pid: int) -> list[tuple[tuple[int, ...], int]]:
+    Scan.take({"pipe"})  # loads all modules, while they may be read
+    become_nobody()
+    holders = [holder for _, _, holders in Scan.take({"pipe"}).things("pipe") for holder in holders]
+    return [(holder.descriptors, holder.process.uid) for holder in holders if holder.process.pid == pid]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_its_user_may_look_into_it_too(spawn: Spawn) -> None:
+    with without_its_first_thread(NOBODY) as child:
+        assert sorted(spawn(descriptors_seen_by_nobody, child.pid).result()) == [((0,), NOBODY), ((1,), NOBODY)]
 
 
 def lock_and_wait(path: str) -> None:

@@ -57,19 +57,30 @@ class Glance:
             PermissionError: it may not be looked into, or no longer (EACCES, EPERM).
         """
         thread: str | None = ""
-        if not self._descriptors("fd"):
+        try:
+            if not self._descriptors():
+                thread = living(self._folder)
+        except PermissionError:  # what is left of a first thread that has ended is for root alone
             thread = living(self._folder)
-            if thread is None:
-                return False
-            if thread:
-                self._descriptors(f"{thread}fd")
-        if self._needs & _MAPPED:
-            self._mappings(f"{thread}maps")
+            if thread == "":
+                raise
+        if thread is None:
+            return False
+        if thread:
+            self._folder = os.open(thread, FOLDER, dir_fd=self._folder)
+            try:
+                self.process = self.process._replace(uid=os.fstat(self._folder).st_uid)
+                self._descriptors()
+                self._mappings()
+            finally:
+                os.close(self._folder)
+            return True
+        self._mappings()
         return True
 
-    def _descriptors(self, path: str) -> int:
-        """Go through the descriptors in the folder *path*. Returns how many there are."""
-        inside = os.open(path, FOLDER, dir_fd=self._folder)
+    def _descriptors(self) -> int:
+        """Go through the descriptors. Returns how many there are."""
+        inside = os.open("fd", FOLDER, dir_fd=self._folder)
         try:
             names = os.listdir(inside)
             for name in names if self._needs else names[:1]:  # who may list them may not always read their links
@@ -85,9 +96,11 @@ class Glance:
         finally:
             os.close(inside)
 
-    def _mappings(self, path: str) -> None:
-        """Go through the mappings that the file *path* lists."""
-        text = read(path, self._folder)
+    def _mappings(self) -> None:
+        """Go through the mappings, if any of them may be asked for."""
+        if not self._needs & _MAPPED:
+            return
+        text = read("maps", self._folder)
         if not any(mark in text for mark in self._mounts.marks):
             return
         for rights, major, minor, inode, name in _MAPPING.findall(text):
