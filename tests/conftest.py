@@ -9,6 +9,8 @@ import signal
 import sys
 import sysconfig
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 SECONDS = examples(60)
+LONGEST_FOLDER = 80  # bytes
 ENDING = 15.0  # seconds for threads and processes that are ending, on a machine that is busy with others
 
 # A run is more than a thousand interpreters. Each would compile the same modules again where the environment forbids
@@ -40,6 +43,16 @@ _watchdog = pytest.StashKey[Watchdog]()
 _before = pytest.StashKey[LeakSnapshot]()
 _last = pytest.StashKey[LeakSnapshot | None]()
 _failed = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """One whose path leaves room for the names of sockets, wherever TMPDIR is: unix(7) takes 107 bytes."""
+    if len(os.fsencode(tmp_path)) <= LONGEST_FOLDER or not os.access("/tmp", os.W_OK):
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="ipckit-test-", dir="/tmp") as short:
+        yield Path(short)
 
 
 @pytest.fixture
