@@ -27,6 +27,7 @@ def has_ipv6() -> bool:
 
 
 HERE = ("127.0.0.1", 0)
+UNKNOWN = "nobody." * 37 + "invalid"  # of more than 255 bytes: no server is asked, which may not answer
 HOSTS = ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on loopback"))]
 ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on loopback")
 Pair = tuple[Stream, Stream]

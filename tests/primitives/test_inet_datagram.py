@@ -21,7 +21,7 @@ from ipckit.errors import (
     TimeoutExpired,
 )
 from ipckit.sockets.inet import Datagram, Received
-from tests.primitives.loopback import HERE, HOSTS, ipv6, no_receiver
+from tests.primitives.loopback import HERE, HOSTS, UNKNOWN, ipv6, no_receiver
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn
@@ -210,7 +210,7 @@ def test_names_and_impossible_addresses() -> None:
         server.send_to(b"to myself", ("localhost", port))
         assert server.receive(timeout=20) == b"to myself"
         with pytest.raises(NotFoundError):
-            server.send_to(b"x", ("nobody.invalid", port))
+            server.send_to(b"x", (UNKNOWN, port))
         for bad in (("127.0.0.1", 65536), ("", port)):
             with pytest.raises(ValueError, match="address must have"):
                 server.send_to(b"x", bad)
@@ -221,7 +221,7 @@ def test_names_and_impossible_addresses() -> None:
             assert server.receive_from(timeout=20).address == client.address
             assert client.address[0] == "127.0.0.2"
     with pytest.raises(NotFoundError):
-        Datagram.connect(("nobody.invalid", 1))
+        Datagram.connect((UNKNOWN, 1))
 
 
 def test_a_child_is_woken_and_a_killed_one_takes_nothing(spawn: Spawn) -> None:
