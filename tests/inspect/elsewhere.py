@@ -38,9 +38,19 @@ def enter(flags: int) -> str:
         return f"unshare(2) is forbidden here: {os.strerror(ctypes.get_errno())}"
     if uid:
         for name, line in (("uid_map", f"0 {uid} 1"), ("setgroups", "deny"), ("gid_map", f"0 {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(line)
+            if refused := written(f"/proc/self/{name}", line):
+                return refused  # AppArmor may grant a user the namespace, and nothing that is to be done in it
     return mount("none", "/", "", MS_REC_PRIVATE) if flags & CLONE_NEWNS else ""
+
+
+def written(path: str, text: str) -> str:
+    """Write to a file of /proc. Returns why that is refused, "" if it is not."""
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def mount(source: str, target: str, type: str, flags: int = 0, options: str = "") -> str:

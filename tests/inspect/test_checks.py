@@ -19,22 +19,9 @@ from ipckit.posix import SharedMemory
 from ipckit.ring import SpscRing
 from ipckit.testing import pause
 from tests import seccomp
+from tests.inspect.elsewhere import CLONE_NEWNS, enter
 
-NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000
-READ_ONLY, PRIVATE = 1, (1 << 18) | (1 << 14)
-
-
-def private_mounts():
-    """Give this process mounts of its own; False where it may not have them."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    uid, gid = os.geteuid(), os.getegid()
-    if libc.unshare(NEW_MOUNTS | (NEW_USER if uid else 0)):
-        return False
-    maps = {"setgroups": "deny", "uid_map": f"0 {uid} 1", "gid_map": f"0 {gid} 1"} if uid else {}
-    for name, text in maps.items():
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
-    return libc.mount(b"none", b"/", None, PRIVATE, None) == 0
+READ_ONLY = 1
 
 
 def mount(kind, path, flags=0, options=""):
@@ -44,9 +31,9 @@ def mount(kind, path, flags=0, options=""):
 
 
 def in_private(path):
-    """What the checks say of some file systems, or None where nobody may mount any."""
-    if not private_mounts():
-        return None
+    """What the checks say of some file systems, or why none may be mounted."""
+    if refused := enter(CLONE_NEWNS):
+        return refused
     found = {}
     mount("tmpfs", path, options="size=1m,mode=1777")
     found["small"] = mounts.shared_memory_size(path)
@@ -73,8 +60,8 @@ def in_private(path):
 @pytest.fixture
 def privately(spawn, tmp_path):
     found = spawn(in_private, str(tmp_path)).result()
-    if found is None:
-        pytest.skip("this user may not mount anything in a namespace of its own")
+    if isinstance(found, str):
+        pytest.skip(found)
     return found
 
 

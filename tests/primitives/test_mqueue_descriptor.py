@@ -21,18 +21,13 @@ from ipckit.posix import MessageQueue, QueueStatus, message_queues
 from ipckit.sockets.unix import Stream
 from ipckit.testing import _mqueues
 from tests.contract.tools import in_fork
+from tests.inspect.elsewhere import CLONE_NEWIPC, CLONE_NEWNS, become_nobody, enter, mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ipckit.testing import Spawn
-
-NOBODY = 65534
-CLONE_NEWNS = 0x00020000
-CLONE_NEWIPC = 0x08000000
-CLONE_NEWUSER = 0x10000000
-MS_REC_PRIVATE = 0x4000 | 0x40000
 
 
 @pytest.fixture
@@ -261,13 +256,9 @@ def test_a_queue_that_is_open_for_sending_alone_is_listed_without_its_content(mo
 def mount_and_list() -> str | tuple[str, list[str], list[str]]:
     """With mounts of our own: what is said where nothing is mounted, and what is found once it is."""
     uid = os.geteuid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS | CLONE_NEWIPC | (CLONE_NEWUSER if uid else 0)):
-        return f"unshare(2) is forbidden here: {os.strerror(ctypes.get_errno())}"
-    if uid:
-        with open("/proc/self/uid_map", "w") as uids:
-            uids.write(f"0 {uid} 1")
-    libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None)
+    libc = ctypes.CDLL(None)
+    if refused := enter(CLONE_NEWNS | CLONE_NEWIPC):
+        return refused
     while (where := mqueue_mount()) is not None:
         if libc.umount2(where.encode(), 2):
             return "unshare: what is mounted here can't be unmounted"
@@ -278,7 +269,7 @@ def mount_and_list() -> str | tuple[str, list[str], list[str]]:
     else:
         refusal = "no error"
     with tempfile.TemporaryDirectory() as folder:
-        assert libc.mount(b"none", folder.encode(), b"mqueue", 0, None) == 0, os.strerror(ctypes.get_errno())
+        assert mount("none", folder, "mqueue") == ""
         MessageQueue.create("/b").close()  # it ends with the namespace
         with MessageQueue.create("/a", mode=0o604, unlink_on_close=True) as readable:
             readable.send(b"abc")
@@ -290,9 +281,7 @@ def mount_and_list() -> str | tuple[str, list[str], list[str]]:
 
 
 def as_nobody_sees() -> list[str]:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    become_nobody()
     return [f"{status.name} {status.qsize}" for status in message_queues()]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -12,44 +11,18 @@ import pytest
 from ipckit.errors import LimitError
 from ipckit.features import limits
 from ipckit.posix import MessageQueue
+from tests.inspect.elsewhere import CLONE_NEWIPC, become_nobody, enter, written
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn
 
-NOBODY = 65534
-WAS_ROOT = os.geteuid() == 0  # whoever enters a user namespace becomes its root
-CLONE_NEWIPC = 0x08000000
-CLONE_NEWUSER = 0x10000000
 
-
-def become_nobody() -> None:
-    if WAS_ROOT:  # root may have CAP_SYS_RESOURCE
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-
-
-def enter_ipc_namespace() -> str | None:
-    """Get sysctls of our own that we may write; as a user, with a user namespace. Returns why it can't be had."""
-    uid, gid = os.geteuid(), os.getegid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWIPC if uid == 0 else CLONE_NEWUSER | CLONE_NEWIPC):
-        return f"unshare(2) is forbidden here: {os.strerror(ctypes.get_errno())}"
-    if uid:
-        for name, line in (("uid_map", f"0 {uid} 1"), ("setgroups", "deny"), ("gid_map", f"0 {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(line)
-    return None
-
-
-def set_sysctl(name: str, value: int) -> None:
-    with open(f"/proc/sys/fs/mqueue/{name}", "w") as sysctl:
-        sysctl.write(str(value))
-
-
-def skip_unless_entered(result: object) -> None:
-    if isinstance(result, str) and result.startswith("unshare"):
-        pytest.skip(result)
+def enter_with(**sysctls: int) -> str:
+    """Get sysctls of our own, and set them. Returns why they can't be had, "" if they can."""
+    refused = enter(CLONE_NEWIPC)
+    for name, value in sysctls.items():
+        refused = refused or written(f"/proc/sys/fs/mqueue/{name}", str(value))
+    return refused
 
 
 def create_beyond(**how: int) -> str:
@@ -93,9 +66,8 @@ def test_emfile_names_the_limit_that_it_is_about(spawn: Spawn) -> None:
 
 
 def exhaust_queues() -> str | tuple[int, str]:
-    if reason := enter_ipc_namespace():
+    if reason := enter_with(queues_max=4):
         return reason
-    set_sysctl("queues_max", 4)
     become_nobody()
     made = []
     try:
@@ -111,7 +83,8 @@ def exhaust_queues() -> str | tuple[int, str]:
 
 def test_too_many_queues(spawn: Spawn) -> None:
     result = spawn(exhaust_queues).result()
-    skip_unless_entered(result)
+    if isinstance(result, str):
+        pytest.skip(result)
     made, text = result
     assert made == 4
     assert "fs.mqueue.queues_max" in text
@@ -119,10 +92,8 @@ def test_too_many_queues(spawn: Spawn) -> None:
 
 def raise_the_sysctls() -> str | list[tuple[int, int]]:
     """Messages larger than the lane's own buffer, and than what is copied with the GIL kept."""
-    if reason := enter_ipc_namespace():
+    if reason := enter_with(msg_max=100, msgsize_max=200_000):
         return reason
-    set_sysctl("msg_max", 100)
-    set_sysctl("msgsize_max", 200_000)
     become_nobody()  # whose RLIMIT_MSGQUEUE no other test uses up meanwhile
     seen = []
     for size in (8191, 8192, 8193, 65536, 65537, 200_000):
@@ -143,6 +114,7 @@ def raise_the_sysctls() -> str | list[tuple[int, int]]:
 
 def test_raised_sysctls_are_used(spawn: Spawn) -> None:
     result = spawn(raise_the_sysctls).result()
-    skip_unless_entered(result)
+    if isinstance(result, str):
+        pytest.skip(result)
     assert all(allowed == used for allowed, used in result)
     assert len(result) == 7
