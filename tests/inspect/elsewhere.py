@@ -86,6 +86,15 @@ def become_nobody() -> None:
         os.setuid(NOBODY)
 
 
+def may_open_what_is_mapped() -> bool:
+    """It takes CAP_CHECKPOINT_RESTORE, which root may be without: proc_pid_map_files(5)."""
+    try:
+        os.stat(f"/proc/self/map_files/{os.listdir('/proc/self/map_files')[0]}")
+    except OSError:
+        return False
+    return True
+
+
 def tell(path: str, told: object) -> None:
     """In the child: hand *told*, or a str that says why it cannot be done, to the test, and wait till it has looked."""
     with open(path, "w") as file:

@@ -28,13 +28,14 @@ from ipckit.sysv import Message, MessageQueue, QueueStatus
 from ipckit.sysv._box import SMALL
 from ipckit.sysv._lane import CffiLane
 from tests.contract.tools import in_fork
+from tests.rights import needs_sysctls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 needs_msg_copy = pytest.mark.skipif(not features.has_msg_copy(), reason="a kernel without CONFIG_CHECKPOINT_RESTORE")
 
 
@@ -277,7 +278,7 @@ def send_large_messages() -> list[object]:
     return results
 
 
-@needs_root
+@needs_sysctls
 def test_messages_of_more_than_8_kib_where_the_administrator_allows_them() -> None:
     assert in_fork(send_large_messages) == [True] * 11 + [(3, 600_000, 600_000)]
 
@@ -405,7 +406,7 @@ def one_queue_too_many() -> str:
     return text
 
 
-@needs_root
+@needs_sysctls
 def test_too_many_queues_is_a_limit_error_with_the_sysctl() -> None:
     assert "msgget: No space left on device (raise sysctl kernel.msgmni" in in_fork(one_queue_too_many)
 

@@ -19,6 +19,7 @@ from ipckit.sysv import MessageQueue, _registry
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause
 from tests.contract.tools import in_fork
+from tests.rights import needs_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
 ONE, OTHER = "/c78780", "/c113754"  # which have the same key
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 def entries(name: str) -> list[Path]:
@@ -322,7 +323,7 @@ def test_a_file_that_another_user_put_in_our_place_is_reported_and_not_believed(
     in_fork(as_nobody)
 
 
-@needs_root
+@needs_namespaces
 def test_the_same_name_in_another_ipc_namespace_is_another_queue(name: str) -> None:
     def elsewhere() -> int:
         assert ctypes.CDLL(None).unshare(CLONE_NEWIPC) == 0

@@ -20,6 +20,7 @@ from ipckit.sysv import SemaphoreSet, _registry, _sem_start, sem
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause
 from tests.contract.tools import Background, in_fork
+from tests.rights import needs_sysctls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 def lock_file(number: int) -> Path:
@@ -152,7 +153,7 @@ def beyond_the_limits(limits: str) -> str:
     return "done"
 
 
-@needs_root
+@needs_sysctls
 def test_limits_are_errors_that_name_the_sysctl() -> None:
     for limits in ("250 6 32 100", "250 32000 32 1"):  # all semaphores, sets
         assert "semget: No space left on device (raise sysctl kernel.sem" in in_fork(

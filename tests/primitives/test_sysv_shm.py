@@ -22,6 +22,7 @@ from ipckit.sysv import SegmentStatus, SharedMemory
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause, reached
 from tests.contract.tools import in_fork
+from tests.rights import needs_huge_pages, needs_sysctls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
 SIZE = 5000
 HUGE = next(iter(page_sizes()[1:]), 0)
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def beyond_the_limits(what: str, value: int) -> list[str]:
     return said
 
 
-@needs_root
+@needs_sysctls
 def test_limits_are_errors_that_name_the_sysctl() -> None:
     for what, value in (("shmmni", 1), ("shmall", 1)):
         for said in in_fork(lambda what=what, value=value: beyond_the_limits(what, value)):
@@ -149,7 +150,7 @@ def free_huge_pages() -> int:
     return int(Path(f"/sys/kernel/mm/hugepages/hugepages-{HUGE >> 10}kB/free_hugepages").read_text())
 
 
-@needs_root
+@needs_huge_pages
 @pytest.mark.skipif(not HUGE, reason="this machine has pages of one size")
 def test_huge_pages_are_had_or_the_error_says_what_to_raise() -> None:
     if free_huge_pages() == 0:

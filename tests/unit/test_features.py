@@ -14,6 +14,7 @@ import pytest
 from ipckit import features
 from ipckit.errors import LimitError
 from ipckit.posix import MessageQueue
+from tests.rights import needs_sysctls
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn
@@ -86,7 +87,7 @@ def limits_in_a_namespace() -> features.Limits:
     return features.limits()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can enter an IPC namespace")
+@needs_sysctls
 def test_limits_are_those_of_the_ipc_namespace(spawn: Spawn) -> None:
     assert spawn(limits_in_a_namespace).result().mq_max_messages == 7
 

@@ -1,0 +1,28 @@
+"""What this process may do, whoever it is: root in a container is not all-powerful. capabilities(7)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CAP_IPC_LOCK = 14
+CAP_SYS_ADMIN = 21
+
+
+def capable(capability: int) -> bool:
+    """Whether it is among the effective ones."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    (effective,) = (line.split()[1] for line in lines if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> capability & 1)
+
+
+needs_namespaces = pytest.mark.skipif(
+    not capable(CAP_SYS_ADMIN), reason="to enter a namespace and to mount takes CAP_SYS_ADMIN"
+)
+needs_sysctls = pytest.mark.skipif(
+    not (capable(CAP_SYS_ADMIN) and os.access("/proc/sys/kernel/msgmax", os.W_OK)),
+    reason="to set limits in an IPC namespace takes CAP_SYS_ADMIN, and a /proc/sys that is not read-only",
+)
+needs_huge_pages = pytest.mark.skipif(not capable(CAP_IPC_LOCK), reason="huge pages take CAP_IPC_LOCK")
