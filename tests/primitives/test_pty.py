@@ -188,15 +188,16 @@ def move_foreground(terminal: Terminal) -> list[object]:
 def create_without_descriptors() -> str:
     """It fails at each step in turn: at the master, and at the terminal side."""
     failures = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for spare in (0, 1):
         taken = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         os.close(taken)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (taken + spare, 4096))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken + spare, hard))
         try:
             PseudoTerminal.create()
         except LimitError as error:
             failures.append(error.syscall)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         after = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         os.close(after)
         assert after == taken, "a descriptor was left open"

@@ -481,14 +481,15 @@ def spawn_without_descriptors() -> list[str]:
     first = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     os.close(first)
     assert has_pidfd()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for spare in range(3):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (first + spare, 4096))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first + spare, hard))
         try:
             PseudoTerminal.spawn(["true"]).close()
             failures.append("started")
         except LimitError as error:
             failures.append(error.syscall)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         after = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         os.close(after)
         assert after == first, "a descriptor was left open"

@@ -22,6 +22,7 @@ import pytest
 from ipckit import _shmfile
 from ipckit._names import unique_name
 from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, LimitError, NotFoundError
+from ipckit.features import limits
 from ipckit.mapping import Mapping
 from ipckit.memfd import Memfd
 from ipckit.posix import Semaphore, SharedMemory
@@ -30,6 +31,7 @@ from ipckit.sysv import SharedMemory as Segment
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause, reached
 from tests.primitives.standstill import HERE, before_event
+from tests.rights import needs_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +43,7 @@ NOBODY = 65534
 CLONE_NEWNS = 0x00020000
 MS_REC_PRIVATE = 0x4000 | 0x40000
 PAGE = os.sysconf("SC_PAGESIZE")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or mount")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
@@ -457,7 +459,7 @@ def create_too_much() -> list[object]:
     return results
 
 
-@needs_root
+@needs_namespaces
 def test_a_full_dev_shm_is_an_error_and_never_sigbus(spawn: Spawn) -> None:
     assert spawn(create_too_much).result() == [
         (errno.ENOSPC, "posix_fallocate", True),
@@ -477,6 +479,7 @@ def create_under_a_fast_timer() -> tuple[int, int]:
         return memory.size, len(ran)
 
 
+@pytest.mark.skipif((limits().shm_free or 0) < 256 << 20, reason="/dev/shm is small, as in a container")
 def test_signals_do_not_keep_a_large_creation_from_its_end(spawn: Spawn) -> None:
     size, ran = spawn(create_under_a_fast_timer).result()
     assert size == 128 << 20
@@ -592,18 +595,19 @@ def make_with_few_descriptors(folder: str) -> list[str]:
     while (first_free := os.dup(0)) < highest:  # RLIMIT_NOFILE bounds the numbers: leave no gaps
         pass
     os.close(first_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for title, make in makers.items():
         make().close()  # imports what it needs
         before = os.listdir("/proc/self/fd")
         for more in range(4):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + more, 4096))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + more, hard))
             try:
                 make().close()
                 outcome = "made"
             except LimitError as error:
                 outcome = errno.errorcode[error.errno or 0]
             finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             left = any(map(os.path.exists, (f"/dev/shm{name}", f"/dev/shm/sem.{name[1:]}"))) or bool(os.listdir(folder))
             left |= any(hashed(name) == int(line.split()[0]) for kind in ("sem", "shm") for line in listed(kind))
             outcomes.append(f"{title} {more} {outcome}{' left a name' if left else ''}")
