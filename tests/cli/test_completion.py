@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from shlex import quote
 
 import pytest
 
 from ipckit import PseudoTerminal, posix
 from ipckit.cli.commands import COMMANDS
 from tests.cli.calling import without_escapes
+from tests.cli.shell import ROOT
 
 pytest.importorskip("shtab", reason="shtab is not installed")
 
@@ -24,21 +26,23 @@ def shell(tmp_path_factory):
     """A folder with the script, and with a command of the name ipckit."""
     folder = tmp_path_factory.mktemp("shell")
     command = folder / "ipckit"
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={os.getcwd()} exec {sys.executable} -m ipckit "$@"\n')
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={quote(str(ROOT))} exec {quote(sys.executable)} -m ipckit "$@"\n')
     command.chmod(0o755)
     (folder / "script").write_bytes(subprocess.check_output([command, "completion", "bash"], timeout=30))
     return folder
 
 
 def environment(folder):
-    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "TERM": "dumb", "PS1": PROMPT.decode()}
+    path = f"{folder}:{os.environ['PATH']}"
+    theirs = {"PROMPT_COMMAND": "", "INPUTRC": os.devnull, "HISTFILE": os.devnull}  # whoever runs this has their own
+    return {**os.environ, **theirs, "PATH": path, "TERM": "dumb", "PS1": PROMPT.decode()}
 
 
 def offered(folder, line):
     """What bash's completion offers at the end of a line."""
     words = line.split() + ([""] if line.endswith(" ") else [])
     code = f"""
-        source {folder}/script
+        source {quote(str(folder))}/script
         COMP_LINE={line!r} COMP_POINT={len(line)} COMP_WORDS=({" ".join(map(repr, words))}) COMP_CWORD={len(words) - 1}
         _ipckit
         printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -76,7 +80,7 @@ def test_a_person_presses_tab(shell):
             ["bash", "--norc", "--noprofile", "-i"], env=environment(shell), columns=200
         ) as terminal:
             terminal.read_until(PROMPT, timeout=30)
-            terminal.write(f"source {shell}/script\n".encode())
+            terminal.write(f"source {quote(str(shell))}/script\n".encode())
             terminal.read_until(PROMPT, timeout=30)
             terminal.write(f"ipckit show shm:{NAME[:8]}\t".encode())
             terminal.read_until(f"shm:{NAME} ".encode(), timeout=30)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,7 @@ def test_example(script: str, output: str, tmp_path: Path) -> None:
         pytest.skip("this kernel, or container, has no message queues")
     command = tmp_path / "bin" / "ipckit"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m ipckit "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -m ipckit "$@"\n')
     command.chmod(0o755)
     done = subprocess.run(
         ["sh", "-eu", "-c", script.replace("demo-", f"demo-{os.getpid()}-")],

@@ -165,7 +165,7 @@ def test_on_a_terminal_it_has_colours_and_fits(terminal):
         assert max(map(len, plain)) <= 60
         assert "\033[1mOBJECT\033[m" in text
         assert "\033[32min use\033[m" in text
-        assert any(re.match(r"shm:/te\S*…x+  in use", line) for line in plain)
+        assert any(re.match(r"shm:/\S*…x+  in use", line) for line in plain)
         monochrome, _ = whole(terminal("ls", "shm", columns=60, NO_COLOR="1"))
         assert "\033[" not in monochrome
         dumb, _ = whole(terminal("ls", "shm", term="dumb"))
@@ -275,7 +275,7 @@ def test_a_process_that_is_not_there_is_told(ipckit, spawn):
 
 @pytest.mark.slow
 def test_other_ipc_namespaces_are_told():
-    command = ["unshare", "--ipc", sys.executable, "-c", "import sys; print(); sys.stdin.read()"]
+    command = ["unshare", "--ipc", sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as other:
