@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes  # noqa: F401 - before a child becomes a user who may not read the library
 import mmap
 import os
+import random
 import signal
+import string
 import subprocess
 import sys
 import threading
@@ -24,6 +26,11 @@ from ipckit.testing import LeakSnapshot, Spawn, _findings, _mappings, _procfs, p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+
+def some_letters() -> str:
+    """For a name in which no digits may be taken for a pid, and that no other run gives at the same time."""
+    return "".join(random.choices(string.ascii_lowercase, k=12))
 
 
 @contextmanager
@@ -223,7 +230,7 @@ def use_as_a_stranger(path: str) -> None:
 
 def test_file_that_a_stranger_uses_is_not_ours_unless_strict(spawn: Spawn) -> None:
     lenient, strict = LeakSnapshot.take(strict=False), LeakSnapshot.take(strict=True)
-    path = Path("/dev/shm/a-strangers-file-of-this-test")
+    path = Path(f"/dev/shm/a-strangers-file-{some_letters()}")
     path.write_bytes(bytes(4096))
     try:
         child = spawn(use_as_a_stranger, str(path))
@@ -259,7 +266,7 @@ def test_what_can_not_be_seen_is_said(spawn: Spawn) -> None:
 
 def test_signal_number_in_a_name_is_not_taken_for_a_pid() -> None:
     before = LeakSnapshot.take(strict=True)
-    path = Path(f"/dev/shm/name-with-{signal.SIGKILL}")
+    path = Path(f"/dev/shm/{some_letters()}-with-{signal.SIGKILL}")
     path.touch()
     assert f"file {path}, 0 bytes" in before.leaked(timeout=0)
     path.unlink()
