@@ -88,14 +88,14 @@ def either_wait(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("either_start")
 def test_terminal_is_the_controlling_one_of_the_program() -> None:
-    script = "read go; tty; stty size; ps -o pid=,pgid=,sid=,tpgid= -p $$; tty < /dev/tty"
+    script = "read go; tty; stty size; cut -d ' ' -f 1,5,6,8 /proc/$$/stat; tty < /dev/tty"
     with sh(script, rows=33, columns=101) as program:
         assert program.foreground == program.pid  # nobody's, once it has ended
         program.write(b"\n")
         lines = output(program).split(b"\r\n")
         assert lines[0] == program.name.encode()
         assert lines[1] == b"33 101"
-        assert lines[2].split() == [b"%d" % program.pid] * 4
+        assert lines[2].split() == [b"%d" % program.pid] * 4  # pid, pgrp, session, tpgid: proc_pid_stat(5)
         assert lines[3] == b"/dev/tty"
         assert program.wait(20) == 0
 

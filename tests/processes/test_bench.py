@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -349,7 +350,7 @@ def test_a_killed_run_leaves_no_process(odd_rows):
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     process = subprocess.run(
-        f"{sys.executable} -m ipckit bench {' '.join(TINY)} --only mp.Lock | head -n 1; echo ${{PIPESTATUS[0]}}",
+        f"{quote(sys.executable)} -m ipckit bench {' '.join(TINY)} --only mp.Lock | head -n 1; echo ${{PIPESTATUS[0]}}",
         shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=50, check=True,
     )  # fmt: skip
     first, status = process.stdout.splitlines()
