@@ -182,7 +182,7 @@ def receive_with_little_room(room: int, uid: int | None) -> list[tuple[int, int 
 @pytest.mark.skipif(os.getuid() != 0, reason="signals are counted for each user: it takes root to become a new one")
 def test_a_full_queue_is_about_the_receivers_limit(spawn: Spawn) -> None:
     room = 5
-    child = spawn(receive_with_little_room, room, 1_000_000 + os.getpid())
+    child = spawn(receive_with_little_room, room, 20_000 + os.getpid() % 40_000)
     child.wait_reached("blocked")
     for value in range(room):
         sigqueue(child.pid, RT, value)
