@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -129,7 +128,7 @@ def sysv_naming(mode: Callable[[Any], int], **create: Any) -> Naming:
 
 PATHS = Naming(
     "path",
-    new=lambda: f"{tempfile.gettempdir()}/ipckit-contract-{secrets.token_hex(8)}",
+    new=lambda: f"/tmp/ipckit-contract-{secrets.token_hex(8)}",  # other users can search it, wherever TMPDIR is
     stat=lambda h: os.stat(h.name),
     bad={"NUL": "/tmp/a\0b", "empty": "", "bytes": b"/tmp/contract", "number": 5},
 )

@@ -148,7 +148,7 @@ def test_a_fifo_of_mkfifo(tmp_path: Path, start: Start) -> None:
         dd.finish(TEXT[:10_000])
         assert reader.read(timeout=20) == TEXT[:10_000]
         assert reader.read(timeout=20) == b""
-        cat = start("sh", "-c", f"cat > {tmp_path}/fifo")
+        cat = start("sh", "-c", 'cat > "$0"', tmp_path / "fifo")
         cat.finish(b"again")
         assert reader.read(timeout=20) == b"again"
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipckit._names import unique_name
 from ipckit.errors import (
     AccessError,
     AlreadyExistsError,
@@ -323,13 +324,13 @@ def open_as_nobody(path: str) -> str:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_another_user_needs_the_permission_bits(spawn: Spawn) -> None:
-    # not in tmp_path, whose directories no other user can search
-    with Fifo.create(unlink_on_close=True) as fifo:
+    # not in tmp_path or TMPDIR, whose directories perhaps no other user can search
+    with Fifo.create(f"/tmp{unique_name()}", unlink_on_close=True) as fifo:
         assert fifo.name in spawn(open_as_nobody, fifo.name).result()
 
 
 def test_real_programs_meet_us_by_the_path(fifo: Fifo) -> None:
-    with subprocess.Popen(["sh", "-c", f"echo hello > {fifo.name}"]), fifo.open_reader() as reader:
+    with subprocess.Popen(["sh", "-c", 'echo hello > "$0"', fifo.name]), fifo.open_reader() as reader:
         assert reader.read(timeout=20) == b"hello\n"
     with subprocess.Popen(["cat", fifo.name], stdout=subprocess.PIPE) as cat:
         with fifo.open_writer(timeout=20) as writer:

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import pickle
+import resource
 import select
 import signal
 import subprocess
@@ -442,7 +443,10 @@ def pipes_beyond_the_quota() -> tuple[int, int, str]:
     largest, pages = limits().pipe_max_size, limits().pipe_user_pages_soft
     assert largest is not None
     assert pages is not None
-    made = [Pipe.create(capacity=largest) for _ in range(pages * PIPE_BUF // largest)]
+    count = pages * PIPE_BUF // largest
+    if not 0 < count < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 20:
+        return 0, 0, ""
+    made = [Pipe.create(capacity=largest) for _ in range(count)]
     late = Pipe.create()
     refusal = ""
     try:
@@ -459,7 +463,8 @@ def pipes_beyond_the_quota() -> tuple[int, int, str]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user who has no other pipes")
 def test_a_user_with_many_pages_in_pipes_gets_small_ones(spawn: Spawn) -> None:
     made, size, refusal = spawn(pipes_beyond_the_quota).result()
-    assert made > 0
+    if not made:
+        pytest.skip("sysctl fs.pipe-user-pages-soft bounds nothing here, or more than descriptors do")
     assert size <= 2 * PIPE_BUF
     assert "fs.pipe-user-pages-soft" in refusal
 
