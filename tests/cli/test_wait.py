@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.cli.calling import Done
     from tests.cli.shell import Running
 
 NAME = f"/ipckit-cli-wait-{os.getpid()}"
@@ -146,3 +147,8 @@ def test_what_cannot_be_waited_for_is_said(tmp_path: Path) -> None:
     assert run("wait", "--timeout", "x", "mq:/q")[0] == 2
     with sync.Barrier.create(NAME, parties=2, unlink_on_close=True):
         assert run("wait", f"sync:{NAME}")[0] == 2
+
+
+def test_a_lock_that_was_looked_at_is_let_go_of(tmp_path: Path, ipckit: Callable[..., Done]) -> None:
+    (tmp_path / "lock").touch()
+    assert ipckit("wait", f"lock:{tmp_path}/lock") == (0, "", "")  # a handle that is left open warns

@@ -65,7 +65,12 @@ def _unlocked(text: str, _kind: str, name: str) -> Condition:
         flock.release()
         return True
 
-    return Condition(text, free, lambda: os.close(fd))
+    def close() -> None:
+        flock.close()
+        ranged.close()
+        os.close(fd)
+
+    return Condition(text, free, close)
 
 
 def _sync(text: str, _kind: str, name: str) -> Condition:
