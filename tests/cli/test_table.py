@@ -208,7 +208,8 @@ def test_colours_are_for_terminals_that_know_them(monkeypatch, environment, want
     assert styled("", "red", colours=True) == ""
 
 
-def test_help_lists_the_columns():
+def test_help_lists_the_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     parser = argparse.ArgumentParser(prog="things", description="word " * 30, epilog="At the end.")
     TABLE.add_options(parser)
     text = parser.format_help()

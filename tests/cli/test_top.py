@@ -243,9 +243,8 @@ with Live(sys.stdout) as live:
 
 
 def test_a_stop_in_the_middle_of_a_frame_comes_behind_it():
-    with PseudoTerminal.spawn(
-        [sys.executable, "-c", DRAWS], env={**os.environ, "PYTHONPATH": str(ROOT)}, rows=2000, columns=100, echo=False
-    ) as process:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LINES": "2000", "COLUMNS": "100"}
+    with PseudoTerminal.spawn([sys.executable, "-c", DRAWS], env=env, echo=False) as process:
         wait_blocked(process.pid, "write", timeout=30)  # nobody reads what it draws
         process.send_signal(signal.SIGTSTP)
         frame = until(process, LEAVE)
