@@ -23,7 +23,9 @@ EVERY_BYTE = bytes(range(256)) * 4
 
 @pytest.fixture
 def shell() -> Iterator[TerminalProcess]:
-    env = {**os.environ, "PS1": PROMPT.decode(), "ENV": "", "LC_ALL": "C"}
+    # Whoever runs this has their own; and sh may be bash, which tells a better terminal when it may paste.
+    theirs = {"ENV": "", "PROMPT_COMMAND": "", "HISTFILE": os.devnull, "INPUTRC": os.devnull, "TERM": "dumb"}
+    env = {**os.environ, **theirs, "PS1": PROMPT.decode(), "LC_ALL": "C"}
     with PseudoTerminal.spawn(["sh", "-i"], env=env, echo=False) as program:
         program.read_until(PROMPT, 20)
         yield program

@@ -411,7 +411,8 @@ def test_end_of_the_program_hangs_up_on_the_foreground_group() -> None:
 
 
 def test_hang_up_reaches_the_foreground_job_of_a_shell() -> None:
-    with PseudoTerminal.spawn(["sh", "-i"], env={**os.environ, "PS1": "$ "}, echo=False) as shell:
+    env = {**os.environ, "PS1": "$ ", "ENV": "", "HISTFILE": os.devnull}
+    with PseudoTerminal.spawn(["sh", "-i"], env=env, echo=False) as shell:
         shell.read_until(b"$ ", 20)
         shell.write(b"sleep 1000\n")
         while not (jobs := children_of(shell.pid)) or shell.foreground != jobs[0]:
