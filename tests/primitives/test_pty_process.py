@@ -31,7 +31,7 @@ from tests.primitives.tracing import PERMIT, tracer_of
 if TYPE_CHECKING:
     from ipckit.testing import Spawn
 
-STUBBORN = "trap '' HUP TERM INT; echo ready; read never; sleep 1000"
+STUBBORN = "trap '' HUP TERM INT; echo ready; read never; sleep 1000; exit"  # or some shells would become the sleep
 
 
 def sh(script: str, **how: Any) -> TerminalProcess:
@@ -422,9 +422,10 @@ def test_hang_up_reaches_the_foreground_job_of_a_shell() -> None:
 
 
 def test_size_of_the_window_reaches_the_program() -> None:
-    with sh("trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done") as program:
+    # A signal ends the wait of every shell, the read of some.
+    with sh("trap 'stty size; exit 0' WINCH; sleep 1000 & echo ready; while :; do wait; done") as program:
         program.read_until(b"ready\r\n", 20)
-        wait_blocked(program.pid, "read")
+        wait_blocked(program.pid)
         program.set_window_size(12, 34)
         assert output(program) == b"12 34\r\n"
 
