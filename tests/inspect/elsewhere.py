@@ -56,7 +56,7 @@ def written(path: str, text: str) -> str:
 def mount(source: str, target: str, type: str, flags: int = 0, options: str = "") -> str:
     """mount(2). Returns why it is refused, "" if it is not."""
     libc = ctypes.CDLL(None, use_errno=True)
-    words = (source.encode(), target.encode(), type.encode(), flags, options.encode())
+    words = (source.encode(), os.fsencode(target), type.encode(), flags, options.encode())
     return f"mount(2): {os.strerror(ctypes.get_errno())}" if libc.mount(*words) else ""
 
 

@@ -22,6 +22,7 @@ import sysv_ipc
 
 from ipckit._names import unique_name
 from ipckit.testing import LeakSnapshot, Spawn, _findings, _mappings, _procfs, pause, reached
+from tests.inspect.elsewhere import CLONE_NEWNS, enter, mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -258,10 +259,26 @@ def be_blind() -> list[str]:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-@pytest.mark.skipif("mqueue" in Path("/proc/self/mounts").read_text(), reason="queues are visible to everybody here")
+@pytest.mark.skipif(b"mqueue" in Path("/proc/self/mounts").read_bytes(), reason="queues are visible to everybody here")
 def test_what_can_not_be_seen_is_said(spawn: Spawn) -> None:
     (sentence,) = spawn(be_blind).result()
     assert sentence.startswith("POSIX message queues are not visible")
+
+
+def look_beside_an_odd_mount(folder: str) -> str:
+    odd = f"{folder}/caf\udce9"  # bytes that are no UTF-8
+    if refused := enter(CLONE_NEWNS) or mount("none", folder, "tmpfs"):
+        return refused
+    os.mkdir(odd)
+    if refused := mount("none", odd, "tmpfs"):
+        return refused
+    LeakSnapshot.take()
+    return ""
+
+
+def test_mounts_may_have_any_name(spawn: Spawn, tmp_path: Path) -> None:
+    if refused := spawn(look_beside_an_odd_mount, str(tmp_path)).result():
+        pytest.skip(refused)
 
 
 def test_signal_number_in_a_name_is_not_taken_for_a_pid() -> None:
