@@ -52,7 +52,7 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
         return
     with TemporaryDirectory(prefix="ipckit-test-", dir="/tmp") as short:
-        yield Path(short)
+        yield Path(short).resolve()
 
 
 @pytest.fixture
