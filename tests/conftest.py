@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ipckit.testing import LeakSnapshot, Spawn, Watchdog
 from tests.examples import examples
@@ -37,6 +38,10 @@ os.environ.pop("PYTHONUNBUFFERED", None)
 # whole answers for all.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["CI"] = "false"
+
+# The checkout may be read-only, and the machine busy with others.
+settings.register_profile("ipckit", database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ipckit")
 
 _finished = itertools.count(1)
 _watchdog = pytest.StashKey[Watchdog]()
