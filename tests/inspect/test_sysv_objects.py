@@ -359,8 +359,10 @@ def test_what_may_not_be_read_is_not_told_and_not_guessed(
     child.wait_reached("attached")
 
     def look() -> list[Any]:
-        become_nobody()
         kinds = ("sysv-mq", "sysv-sem", "sysv-shm")
+        for kind in kinds:
+            listed(kind)  # loads all modules, while they may be read
+        become_nobody()
         found = [listed(kind)[f"{kind}:id={one.id}"] for kind, one in zip(kinds, (queue, three, segment), strict=True)]
         closed, values, memory = found
         assert isinstance(values, SystemVSet)
