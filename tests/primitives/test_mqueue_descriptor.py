@@ -268,7 +268,7 @@ def mount_and_list() -> str | tuple[str, list[str], list[str]]:
         refusal = str(error)
     else:
         refusal = "no error"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # others need not be able to search TMPDIR
         assert mount("none", folder, "mqueue") == ""
         MessageQueue.create("/b").close()  # it ends with the namespace
         with MessageQueue.create("/a", mode=0o604, unlink_on_close=True) as readable:
