@@ -9,6 +9,7 @@ import pytest
 
 CAP_IPC_LOCK = 14
 CAP_SYS_ADMIN = 21
+CAP_WAKE_ALARM = 35
 
 
 def capable(capability: int) -> bool:
