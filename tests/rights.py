@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 CAP_IPC_LOCK = 14
+CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 CAP_WAKE_ALARM = 35
 
@@ -17,6 +18,12 @@ def capable(capability: int) -> bool:
     lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
     (effective,) = (line.split()[1] for line in lines if line.startswith("CapEff:"))
     return bool(int(effective, 16) >> capability & 1)
+
+
+def may_trace_its_parent() -> bool:
+    """Whether a process may, which kernel.yama.ptrace_scope forbids where it is not 0: ptrace(2)."""
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    return capable(CAP_SYS_PTRACE) or not scope.exists() or scope.read_text(encoding="ascii").strip() == "0"
 
 
 needs_namespaces = pytest.mark.skipif(
