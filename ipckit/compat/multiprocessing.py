@@ -1,5 +1,7 @@
 """The locks and queues of `multiprocessing`, which survive the death of anyone; all else is the standard library's own.
 
+Those of a context are ours as well, but for its SimpleQueue, and so is the lock of a Value or an Array.
+
 Processes share what they inherit by fork(2), or get as an argument of a Process, whatever its start method. There is
 no resource tracker. Whoever is killed costs the others some 50 ms, and an OwnerDiedWarning where it had a lock.
 """
@@ -16,13 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 from ipckit._wait import PASSED
 from ipckit.compat._queues import Joinable, SimpleQueue
 from ipckit.compat._rest import rest_of
+from ipckit.compat._semlock import Counted, Owned
 from ipckit.compat._signalling import Conditional, Flag, Meeting
-from ipckit.compat._synchronize import Counting, Lockable, deadline_of
+from ipckit.compat._synchronize import deadline_of
 from ipckit.errors import NotOwnerError
 from ipckit.ring.queue import Queue
 
 if TYPE_CHECKING:
-    from multiprocessing import Array as Array
     from multiprocessing import AuthenticationError as AuthenticationError
     from multiprocessing import BufferTooShort as BufferTooShort
     from multiprocessing import Manager as Manager
@@ -33,14 +35,12 @@ if TYPE_CHECKING:
     from multiprocessing import RawArray as RawArray
     from multiprocessing import RawValue as RawValue
     from multiprocessing import TimeoutError as TimeoutError  # noqa: A004
-    from multiprocessing import Value as Value
     from multiprocessing import active_children as active_children
     from multiprocessing import allow_connection_pickling as allow_connection_pickling
     from multiprocessing import cpu_count as cpu_count
     from multiprocessing import current_process as current_process
     from multiprocessing import freeze_support as freeze_support
     from multiprocessing import get_all_start_methods as get_all_start_methods
-    from multiprocessing import get_context as get_context
     from multiprocessing import get_logger as get_logger
     from multiprocessing import get_start_method as get_start_method
     from multiprocessing import log_to_stderr as log_to_stderr
@@ -48,8 +48,14 @@ if TYPE_CHECKING:
     from multiprocessing import set_executable as set_executable
     from multiprocessing import set_forkserver_preload as set_forkserver_preload
     from multiprocessing import set_start_method as set_start_method
+
+    from ipckit.compat._contexts import Array as Array
+    from ipckit.compat._contexts import Value as Value
+    from ipckit.compat._contexts import get_context as get_context
 else:
-    __getattr__, __dir__ = rest_of(_standard, __name__)
+    __getattr__, __dir__ = rest_of(
+        _standard, __name__, ours={"Array", "Value", "get_context"}, home="ipckit.compat._contexts"
+    )
 
 __all__ = [
     "Barrier",
@@ -76,7 +82,7 @@ class _NotHeldError(NotOwnerError, AssertionError):
     """What multiprocessing calls an AssertionError, and threading a RuntimeError."""
 
 
-class _Lockable(Lockable):
+class _Lockable(Owned):
     __slots__ = ()
 
     _UNSHARED = RuntimeError
@@ -162,7 +168,7 @@ class RLock(_Lockable):
         return f"<{type(self).__name__}({name}, {depth})>"
 
 
-class Semaphore(Counting):
+class Semaphore(Counted):
     """As `multiprocessing.Semaphore`.
 
     Anybody may release, so nobody owns a permit: **a process that is killed with one never gives it back**.

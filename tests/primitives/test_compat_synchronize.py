@@ -36,6 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded.*:D
 
 NAMES = ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier"]
 QUEUES = ["Queue", "JoinableQueue", "SimpleQueue"]
+CONTEXTS = ["get_context", "Value", "Array"]
 PAIRS = {"threading": (our_threading, threading), "multiprocessing": (our_multiprocessing, multiprocessing)}
 STANDARD = dict(PAIRS.values())
 METHODS = ["fork", "spawn", "forkserver"]
@@ -280,7 +281,7 @@ def test_parameters_of_each() -> None:
 @faces
 def test_whatever_else_is_the_standard_librarys(face: Any) -> None:
     standard = STANDARD[face]
-    ours = NAMES if face is our_threading else [*NAMES, *QUEUES]
+    ours = NAMES if face is our_threading else [*NAMES, *QUEUES, *CONTEXTS]
     public = {name for name in standard.__all__ if name not in ours}
     assert [name for name in public if getattr(face, name) is not getattr(standard, name)] == []
     assert public | set(ours) <= set(dir(face))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import SpawnContext
+
 from typing_extensions import assert_type
 
 from ipckit.compat import multiprocessing, threading
@@ -31,6 +34,25 @@ def others() -> None:
     Thread(target=locks).start()
     assert_type(threading.get_ident(), int)
     multiprocessing.Process(target=locks).start()
+
+
+def contexts() -> None:
+    assert_type(multiprocessing.get_context().Lock(), multiprocessing.Lock)
+    context = multiprocessing.get_context("spawn")
+    with context.RLock() as got, context.Condition(context.Lock()):
+        assert_type(got, bool)
+    assert_type(context.BoundedSemaphore(2).acquire(block=False), bool)
+    queue: multiprocessing.Queue[int] = context.Queue(maxsize=3)
+    queue.put_many([1, 2])
+    context.JoinableQueue().task_done()
+    context.SimpleQueue().put(context.Value("i", 0).value)
+    context.Process(target=locks).start()
+    multiprocessing.get_context().Process(target=locks).start()
+    ProcessPoolExecutor(mp_context=context).submit(locks)
+    ProcessPoolExecutor(mp_context=multiprocessing.get_context()).submit(locks)
+    theirs: SpawnContext = multiprocessing.get_context().get_context("spawn")
+    theirs.Pool(2).close()
+    context.Queue(capacity=4096)  # type: ignore[call-arg]
 
 
 def the_rest() -> None:
