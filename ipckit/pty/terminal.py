@@ -125,21 +125,22 @@ class Terminal(PtySide):
         try:
             return super()._pull(size)
         except OSError as error:
-            self._raise_unless_closed(error)
+            if not self._may_be_the_end(error):
+                raise
         return left(partial(super()._pull, size), b"")
 
     def _pull_into(self, buffer: Buffer) -> int:
         try:
             return super()._pull_into(buffer)
         except OSError as error:
-            self._raise_unless_closed(error)
+            if not self._may_be_the_end(error):
+                raise
         return left(partial(super()._pull_into, buffer), 0)
 
-    def _raise_unless_closed(self, error: OSError) -> None:
+    def _may_be_the_end(self, error: OSError) -> bool:
         # The end of the input is 0 bytes once the terminal is hung up, and EIO just before, when the master closes.
         # EIO is also the answer to a background process that nobody could stop.
-        if error.errno != errno.EIO or not self._events() & select.POLLHUP:
-            raise error
+        return error.errno == errno.EIO and bool(self._events() & select.POLLHUP)
 
 
 def _name_of(fd: int) -> str:
