@@ -18,7 +18,7 @@ BUILT := build/built
 STALE = $(if $(shell ls ipckit/_lane.*so 2>/dev/null),$(shell find $(CORE) -newer $(READY)),all)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers test build check lint types test-bench test-c stress asan tsan mutate fuzz-rpc repeat docs wheel fix clean distclean
+.PHONY: help bench bench-peers test build check lint types test-bench test-c pythons stress asan tsan mutate fuzz-rpc repeat docs wheel fix clean distclean
 
 help: ## this list
 	@echo "ipckit: inter-process communication on Linux"
@@ -108,6 +108,11 @@ fuzz-rpc: build ## fuzz what ipckit.rpc reads from peers with libFuzzer, SECONDS
 	for name in $(basename $(notdir $(wildcard tests/rpc/fuzz_*.py))); do \
 		$(BIN)/python -m tests.rpc.$$name -max_total_time=$(SECONDS) -artifact_prefix=build/$$name- || exit 1; done
 
+pythons: build ## the suite on each other supported Python of this machine, in virtual environments of their own
+	@$(BIN)/python tests/pythons.py | while read -r version path; do echo "Python $$version"; \
+		$(MAKE) test PYTHON=$$path VENV=.venv-$$version BUILT=build/built-$$version \
+			ARGS='-q -m "not stress and not slow and not apart" $(ARGS)' </dev/null || exit 1; done
+
 repeat: build ## the suite REPEATS times over: no flake
 	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \
 		$(PYTEST) -q -x -m 'not stress and not slow and not apart' || exit 1; done
@@ -127,4 +132,4 @@ clean: ## what was built
 	$(MAKE) -C native clean
 
 distclean: clean ## and the virtual environments
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(VENV)-*
