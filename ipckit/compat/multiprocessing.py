@@ -70,6 +70,9 @@ __all__ = [
     "SimpleQueue",
 ]
 
+if not TYPE_CHECKING:  # for ``import *``
+    __all__ += [name for name in _standard.__all__ if name not in __all__]
+
 
 T = TypeVar("T")
 

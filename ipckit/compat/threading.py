@@ -42,6 +42,9 @@ else:
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
+if not TYPE_CHECKING:  # for ``import *``
+    __all__ += [name for name in _standard.__all__ if name not in __all__]
+
 
 class _Lockable(Lockable):
     __slots__ = ()

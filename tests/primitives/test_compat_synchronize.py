@@ -291,6 +291,14 @@ def test_whatever_else_is_the_standard_librarys(face: Any) -> None:
     assert not hasattr(face, "__path__")
 
 
+@faces
+def test_all_of_it_is_imported_at_once(face: Any) -> None:
+    names: dict[str, Any] = {}
+    exec(f"from {face.__name__} import *", names)
+    assert set(STANDARD[face].__all__) <= set(names)
+    assert all(names[name] is getattr(face, name) for name in STANDARD[face].__all__)
+
+
 def test_a_condition_takes_no_lock_that_others_do_not_know() -> None:
     for lock in (threading.Lock(), multiprocessing.RLock(), our_threading.Semaphore(1)):
         with pytest.raises(TypeError, match=r"a Lock or RLock of ipckit\.compat"):
