@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ipckit.bench.sheets import reasons, sheets
 from ipckit.bench.statistics import interval_sentence
-from ipckit.bench.terminal import _print_list, _table, console
+from ipckit.bench.terminal import _print_list, console, print_sheet
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -26,9 +26,7 @@ def print_part(part: Part, report: Report, file: TextIO) -> None:
     counts = [len(cell.counts) for cell in report.cells if cell.counts]
     out.print(f"Figures: {interval_sentence(counts)}. Load {report.environment['load before']} before.")
     for sheet in sheets(report):
-        out.print()
-        out.print(Text(sheet.title, "bold"))
-        out.print(_table(sheet))
+        print_sheet(sheet, out)
     _print_list(out, "Not measured", [f"{where}: {why}" for where, why in reasons(report)])
     _print_list(out, "Note", report.notices)
 

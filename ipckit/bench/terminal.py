@@ -69,12 +69,7 @@ def print_report(report: Report, file: TextIO) -> None:
     if sentence := factor_sentence(drawn):
         out.print(sentence)
     for sheet in drawn:
-        out.print()
-        out.print(Text(sheet.title, "bold"))
-        for number, table in enumerate(_tables(sheet, out)):
-            if number:
-                out.print()
-            out.print(table)
+        print_sheet(sheet, out)
     _print_list(out, "Not measured", [f"{where}: {why}" for where, why in reasons(report)])
     _print_list(out, "Note", report.notices)
     if answers := advice(report):
@@ -107,6 +102,16 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
         change = Text(difference.change, "green" if difference.better else "red")
         table.add_row(Text(difference.row), Text(difference.what), Text(difference.old), Text(difference.new), change)
     out.print(table)
+
+
+def print_sheet(sheet: Sheet, out: Console) -> None:
+    """One table with its title; if it is too wide for *out*, in parts."""
+    out.print()
+    out.print(Text(sheet.title, "bold"))
+    for number, table in enumerate(_tables(sheet, out)):
+        if number:
+            out.print()
+        out.print(table)
 
 
 def _tables(sheet: Sheet, out: Console) -> Iterator[Table]:
