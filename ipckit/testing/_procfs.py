@@ -7,7 +7,7 @@ import time
 
 from ipckit.testing._wire import DUMP_SIGNAL
 
-_VSIZE, _ENV_START, _ENV_END = 20, 47, 48  # places in what `_stat_fields` returns
+_VSIZE, _END_CODE, _ENV_START, _ENV_END = 20, 24, 47, 48  # places in what `_stat_fields` returns
 _EXEC_SECONDS = 10.0  # of a program whose file does not come, from another machine say
 
 
@@ -125,9 +125,14 @@ def python_stacks(pid: int, *, patience: float = 1.0) -> str:
 
 
 def _has_no_environment(pid: int) -> bool:
-    """Whether the process, which we may ask, was started without, or is gone; False also while it is given one."""
+    """Whether the process, which we may ask, was started without, or is gone; False also while it is given one.
+
+    While it is given one, that begins and ends at the same address for a while; the program's code is told of after it.
+    """
     fields = _stat_fields(pid)
-    return not fields or fields[_VSIZE] == "0" or fields[_ENV_START] == fields[_ENV_END] != "0"
+    if not fields or fields[_VSIZE] == "0":
+        return True
+    return fields[_ENV_START] == fields[_ENV_END] != "0" != fields[_END_CODE]
 
 
 def _listed_children() -> list[int]:
