@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import termios
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -148,14 +149,28 @@ class PtySide(ByteReading, ByteWriting):
             raise failure(self, error, f"ioctl({name})") from None
 
     def _pull(self, size: int) -> bytes:
-        return os.read(self._fd, size) or self._nothing(size)
+        try:
+            return os.read(self._fd, size) or self._nothing(size)
+        except OSError as error:
+            if not self._may_be_the_end(error):
+                raise
+        return _left(partial(os.read, self._fd, size), b"")
 
     def _nothing(self, size: int) -> bytes:
         at_least_one(size)
         return b""
 
     def _pull_into(self, buffer: Buffer) -> int:
-        return os.readv(self._fd, [buffer]) or len(self._nothing(memoryview(buffer).nbytes))
+        try:
+            return os.readv(self._fd, [buffer]) or len(self._nothing(memoryview(buffer).nbytes))
+        except OSError as error:
+            if not self._may_be_the_end(error):
+                raise
+        return _left(partial(os.readv, self._fd, [buffer]), 0)
+
+    def _may_be_the_end(self, error: OSError) -> bool:
+        """Whether *error* of a read says that nobody has the other side open: the kernel's EIO."""
+        return error.errno == errno.EIO
 
     def _push(self, data: Buffer) -> int:
         try:
@@ -201,7 +216,7 @@ class PtySide(ByteReading, ByteWriting):
         return f"{self._name!r} {super()._describe()}"
 
 
-def left(pull: Callable[[], T], nothing: T) -> T:
+def _left(pull: Callable[[], T], nothing: T) -> T:
     """What a read finds after the kernel's EIO: *nothing* where no process has the other side open.
 
     The kernel looks for bytes, and then whether the other side is open: what was written in between, by a program

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ipckit._retry import failure
 from ipckit._wait import Deadline
 from ipckit.errors import EndOfStreamError, TimeoutExpired, syscall_error
 from ipckit.pty._device import open_terminal_of, terminal_name
-from ipckit.pty._settings import PtySide, is_terminal, left
+from ipckit.pty._settings import PtySide, is_terminal
 from ipckit.pty.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -151,24 +150,14 @@ class PtyMaster(PtySide):
     def _pull(self, size: int) -> bytes:
         if self._ahead and (kept := self._kept(size)):
             return kept
-        try:
-            return os.read(self._fd, size) or self._nothing(size)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-        return left(partial(super()._pull, size), b"")
+        return super()._pull(size)
 
     def _pull_into(self, buffer: Buffer) -> int:
         with memoryview(buffer) as view, view.cast("B") as octets:
             if self._ahead and (kept := self._kept(len(octets))):
                 octets[: len(kept)] = kept
                 return len(kept)
-        try:
-            return super()._pull_into(buffer)
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-        return left(partial(super()._pull_into, buffer), 0)
+        return super()._pull_into(buffer)
 
     def _kept(self, size: int) -> bytes:
         self._check_open()

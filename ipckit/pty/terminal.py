@@ -6,16 +6,15 @@ import errno
 import os
 import select
 import termios
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ipckit._retry import failure
 from ipckit.errors import syscall_error
 from ipckit.pty._device import open_terminal
-from ipckit.pty._settings import PtySide, is_terminal, left
+from ipckit.pty._settings import PtySide, is_terminal
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
 
 __all__ = ["Terminal"]
 
@@ -121,26 +120,10 @@ class Terminal(PtySide):
         except OSError as error:
             raise failure(self, error, "tcsetpgrp") from None
 
-    def _pull(self, size: int) -> bytes:
-        try:
-            return super()._pull(size)
-        except OSError as error:
-            if not self._may_be_the_end(error):
-                raise
-        return left(partial(super()._pull, size), b"")
-
-    def _pull_into(self, buffer: Buffer) -> int:
-        try:
-            return super()._pull_into(buffer)
-        except OSError as error:
-            if not self._may_be_the_end(error):
-                raise
-        return left(partial(super()._pull_into, buffer), 0)
-
     def _may_be_the_end(self, error: OSError) -> bool:
         # The end of the input is 0 bytes once the terminal is hung up, and EIO just before, when the master closes.
         # EIO is also the answer to a background process that nobody could stop.
-        return error.errno == errno.EIO and bool(self._events() & select.POLLHUP)
+        return super()._may_be_the_end(error) and bool(self._events() & select.POLLHUP)
 
 
 def _name_of(fd: int) -> str:
