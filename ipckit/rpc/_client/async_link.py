@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import errno
+import os
+import socket
 from typing import Any
 
 from ipckit._wait import NEVER_NS, Deadline
@@ -15,6 +17,7 @@ from ipckit.rpc._wire.message import unpack_xid
 from ipckit.rpc._wire.record import LAST, RecordReader, pack_mark
 
 _COPIED = 16384  # bytes; up to here head and data are put together for one send(2)
+_READ = 65536  # bytes
 
 
 class AsyncLink(asyncio.BaseProtocol):
@@ -143,8 +146,22 @@ class AsyncStreamLink(AsyncLink, asyncio.Protocol):
                 future.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and self.broken is None:
+            self._read_out()
         super().connection_lost(error)
         self.resume_writing()
+
+    def _read_out(self) -> None:
+        """Give the replies that had come before it turned out that nothing can be sent any more."""
+        try:
+            self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # so there is an end
+        except OSError:  # the peer has ended it
+            pass
+        try:
+            while self.broken is None and (data := os.read(self.fd, _READ)):
+                self.data_received(data)
+        except OSError:
+            pass
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader

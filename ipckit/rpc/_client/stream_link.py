@@ -6,19 +6,15 @@ import copy
 import errno
 import select
 import socket
-from typing import TYPE_CHECKING
 
 from ipckit._retry import failure
-from ipckit._wait import PASSED, wait_fd
+from ipckit._wait import PASSED, SLICE_NS, Deadline, wait_fd
 from ipckit.errors import BrokenPeerError, ClosedError, IPCError, SyscallError, syscall_error
 from ipckit.rpc._client.link import SEND_NOW, Link, NotSent
-from ipckit.rpc._client.turns import settle
+from ipckit.rpc._client.turns import settle, take
 from ipckit.rpc._wire.record import LAST, RecordReader, pack_mark
 from ipckit.sockets.inet import Stream as TcpStream
 from ipckit.sockets.unix import Stream as UnixStream
-
-if TYPE_CHECKING:
-    from ipckit._wait import Deadline
 
 _COPIED = 16384  # bytes; up to here it is cheaper to copy head and data together than to call sendmsg(2)
 _LARGE = 1 << 20  # bytes that one read asks for at most
@@ -158,8 +154,25 @@ class StreamLink(Link[TcpStream | UnixStream]):
     def _lost(self, error: OSError, syscall: str) -> IPCError:
         lost = failure(self.handle, error, syscall)
         if not self.handle._closed:
+            if syscall == "send":
+                self._read_out()
             self._break(lost)
         return lost
+
+    def _read_out(self) -> None:
+        """Give others the replies that had come before it turned out that nothing can be sent any more."""
+        self._shut_down()  # what has come can still be read, and then there is an end; so the thread that reads, if any
+        try:
+            lock = take(self, self._reading, Deadline.after(SLICE_NS / 1e9), "recv")
+        except IPCError:  # it does not come to that end, or was interrupted to call this
+            return
+        try:
+            while self.broken is None and (self._chunks or self._fetch_now()):
+                self._deliver(None)
+        except (IPCError, OSError):
+            pass  # the end
+        finally:
+            self._reading.give_back(lock)
 
     def _break(self, error: IPCError) -> None:
         """Have all calls in flight fail with *error*, and those to come; tell the other side that nobody reads."""
@@ -170,6 +183,9 @@ class StreamLink(Link[TcpStream | UnixStream]):
             except KeyError:
                 break
             box.put(error)
+        self._shut_down()
+
+    def _shut_down(self) -> None:
         try:
             self.handle.socket.shutdown(socket.SHUT_RDWR)
         except (OSError, ClosedError):
