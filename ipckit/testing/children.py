@@ -200,7 +200,8 @@ class Child:
             raise TimeoutExpired(errno.ETIMEDOUT, text) from None
 
     def _wait_ended(self, timeout: float) -> None:
-        self._wait(lambda: self._process.poll() is not None, Deadline.after(timeout), "end", timeout)
+        # As `_wait` has seen it: whoever looked anew could see it end after the last messages were taken.
+        self._wait(lambda: self._process.returncode is not None, Deadline.after(timeout), "end", timeout)
 
     def _wait(self, ready: Callable[[], bool], deadline: Deadline, what: str, timeout: float) -> None:
         while True:

@@ -86,6 +86,28 @@ def nested() -> object:
     return inner
 
 
+def return_when_told() -> int:
+    pause("go")
+    return 7
+
+
+def test_a_result_that_comes_while_the_messages_are_taken_is_not_missed(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = spawn(return_when_told)
+    child.wait_reached("go")
+    drain = child._talk.drain
+
+    def drain_and_let_it_end() -> None:
+        drain()
+        monkeypatch.undo()
+        child.resume("go")
+        select.select([child._pidfd], [], [])
+
+    monkeypatch.setattr(child._talk, "drain", drain_and_let_it_end)
+    assert child.result() == 7
+
+
 @pytest.mark.parametrize(
     "function", [lambda: None, nested(), functools.partial(echo, 1), Point(1).move, threading.Lock(), "echo", None]
 )
