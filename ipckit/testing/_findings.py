@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ipckit._tasks import tasks
 from ipckit.testing import _mappings, _mqueues, _procfs
 
 SHM = "/dev/shm"
@@ -77,7 +78,7 @@ def threads() -> list[Finding]:
     """This process's threads, those that Python knows nothing of included."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     found = []
-    for tid in map(int, os.listdir("/proc/self/task")):
+    for tid in tasks("self"):
         name = names.get(tid) or _procfs.read_text(f"/proc/self/task/{tid}/comm").strip()
         found.append(Finding("thread", (tid,), f"{tid} ({name})"))
     return found

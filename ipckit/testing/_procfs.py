@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from ipckit._tasks import tasks
 from ipckit.testing._wire import DUMP_SIGNAL
 
 _VSIZE, _END_CODE, _ENV_START, _ENV_END = 20, 24, 47, 48  # places in what `_stat_fields` returns
@@ -137,7 +138,7 @@ def _has_no_environment(pid: int) -> bool:
 
 def _listed_children() -> list[int]:
     found: list[int] = []
-    for tid in os.listdir("/proc/self/task"):
+    for tid in tasks("self"):
         try:
             with open(f"/proc/self/task/{tid}/children", "rb", buffering=0) as file:
                 found += map(int, file.readall().split())
@@ -173,6 +174,6 @@ def _catches(pid: int, signum: int) -> bool:
 
 def _threads(pid: int) -> list[int]:
     try:
-        return sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+        return sorted(tasks(pid))
     except OSError:
         return []

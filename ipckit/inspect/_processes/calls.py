@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ipckit._syscalls import call_in
+from ipckit._tasks import tasks
 from ipckit.inspect._processes.procfs import read_path
 from ipckit.inspect.records import Process
 
@@ -22,13 +23,13 @@ def calls(pid: int) -> Iterator[tuple[int, Call]]:
         PermissionError: it takes the right to ptrace the process.
     """
     try:
-        for name in os.listdir(f"/proc/{pid}/task"):
+        for tid in tasks(pid):
             try:
-                call = call_in(read_path(f"/proc/{pid}/task/{name}/syscall"))
+                call = call_in(read_path(f"/proc/{pid}/task/{tid}/syscall"))
             except (FileNotFoundError, ProcessLookupError):
                 continue
             if call is not None:
-                yield int(name), call
+                yield tid, call
     except (FileNotFoundError, ProcessLookupError):
         return
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ipckit._tasks import tasks_in
+
 if TYPE_CHECKING:
     from ipckit.inspect._processes.scan import Thing
     from ipckit.inspect.records import Holder
@@ -33,16 +35,16 @@ def living(folder: int) -> str | None:
     if state not in _ENDED:
         return None if flags & _PF_KTHREAD else ""
     if threads > 1:
-        tasks = os.open("task", FOLDER, dir_fd=folder)
+        inside = os.open("task", FOLDER, dir_fd=folder)
         try:
-            for name in os.listdir(tasks):
+            for tid in tasks_in(inside):
                 try:
-                    if _status(f"{name}/stat", tasks)[0] not in _ENDED:
-                        return f"task/{name}/"
+                    if _status(f"{tid}/stat", inside)[0] not in _ENDED:
+                        return f"task/{tid}/"
                 except (FileNotFoundError, ProcessLookupError):
                     continue
         finally:
-            os.close(tasks)
+            os.close(inside)
     return None
 
 
