@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ipckit._wait import Deadline
@@ -125,7 +126,10 @@ class Child:
     def send_signal(self, signum: int) -> None:
         """Send a signal; if the child dies of it, that is no failure. A child that has ended gets none."""
         self._signals.add(signum)
-        self._process.send_signal(signum)
+        if self._process.returncode is None:
+            # subprocess would ask first whether it has ended, and take the stop of a child that we trace for its end.
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signum)
 
     def kill(self) -> None:
         """SIGKILL."""

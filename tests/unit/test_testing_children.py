@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import functools
 import os
 import pickle
@@ -23,6 +24,8 @@ from ipckit.testing import spawn as spawn_one
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SEIZE, INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
 
 
 class Point:
@@ -220,6 +223,18 @@ def test_child_that_is_killed(spawn: Spawn) -> None:
     with pytest.raises(ChildFailed, match="SIGKILL"):
         child.result()
     child.kill()  # has nothing left to kill
+
+
+def test_child_that_we_trace_is_killed_though_it_has_just_stopped(spawn: Spawn) -> None:
+    child = spawn(hold)
+    child.wait_reached("holding")
+    libc = ctypes.CDLL(None)
+    if libc.ptrace(SEIZE, child.pid, None, None) != 0:
+        pytest.skip("ptrace(2) is forbidden here")
+    libc.ptrace(INTERRUPT, child.pid, None, None)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    child.kill()
+    assert child.join() == -signal.SIGKILL
 
 
 def test_crash_shows_the_stack_at_that_moment(spawn: Spawn) -> None:
