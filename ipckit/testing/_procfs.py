@@ -10,6 +10,7 @@ from ipckit.testing._wire import DUMP_SIGNAL
 
 _VSIZE, _END_CODE, _ENV_START, _ENV_END = 20, 24, 47, 48  # places in what `_stat_fields` returns
 _EXEC_SECONDS = 10.0  # of a program whose file does not come, from another machine say
+_ELSEWHERE_SECONDS = 1.0  # for stacks that are not written to the file that we look at
 
 
 def read_text(path: str) -> str:
@@ -97,26 +98,31 @@ def report(pid: int) -> str:
     return "\n".join(lines)
 
 
-def python_stacks(pid: int, *, patience: float = 1.0) -> str:
+def python_stacks(pid: int, *, patience: float = 10.0) -> str:
     """Have *pid* write its Python stacks to its stderr, and return them if that is a file that can be read.
 
     It does so in a signal handler, which ends some system calls, msgrcv and semop among them: signal(7).
 
     Args:
         pid: a process; one without a handler for `DUMP_SIGNAL`, which would kill it, is left in peace.
-        patience: seconds until a process that does not answer (it ends, or holds back) is given up.
+        patience: seconds until a process that does not answer (it does not get a processor, say) is given up.
     """
     if not _catches(pid, DUMP_SIGNAL) or state(pid) in {"T", "t", "Z"}:
         return ""
     path = f"/proc/{pid}/fd/2"
     try:
         before = os.stat(path).st_size
+        deaf = _blocking(pid, DUMP_SIGNAL)
+        if deaf.issuperset(_threads(pid)):
+            return ""
         os.kill(pid, DUMP_SIGNAL)
-        size, end = before, time.monotonic() + patience
-        while time.monotonic() < end:
-            time.sleep(0.02)
-            last, size = size, os.stat(path).st_size
-            if size > before and size == last:
+        start = time.monotonic()
+        while time.monotonic() - start < patience:
+            time.sleep(0.01)
+            if os.stat(path).st_size == before and time.monotonic() - start < _ELSEWHERE_SECONDS:
+                continue
+            # A signal is blocked while its handler runs.
+            if not _is_pending(pid, DUMP_SIGNAL) and _blocking(pid, DUMP_SIGNAL) <= deaf:
                 break
         with open(path, "rb") as file:
             file.seek(before)
@@ -166,8 +172,22 @@ def _call(pid: int, tid: int) -> str:
 
 
 def _catches(pid: int, signum: int) -> bool:
-    for line in read_text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("SigCgt:"):
+    return _has(read_text(f"/proc/{pid}/status"), "SigCgt", signum)
+
+
+def _is_pending(pid: int, signum: int) -> bool:
+    return _has(read_text(f"/proc/{pid}/status"), "ShdPnd", signum)
+
+
+def _blocking(pid: int, signum: int) -> set[int]:
+    """The threads that block the signal."""
+    return {tid for tid in _threads(pid) if _has(read_text(f"/proc/{pid}/task/{tid}/status"), "SigBlk", signum)}
+
+
+def _has(status: str, which: str, signum: int) -> bool:
+    """Whether *signum* is in one of the sets of signals of proc_pid_status(5)."""
+    for line in status.splitlines():
+        if line.startswith(f"{which}:"):
             return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
     return False
 

@@ -21,6 +21,7 @@ from ipckit._handle import FdHandle
 from ipckit.errors import NotFoundError, TimeoutExpired, syscall_error
 from ipckit.testing import Child, ChildFailed, Spawn, _procfs, pause, reached
 from ipckit.testing import spawn as spawn_one
+from ipckit.testing._wire import DUMP_SIGNAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -277,6 +278,24 @@ def test_time_limit_tells_where_the_child_hangs(capsys: pytest.CaptureFixture[st
             child.wait_reached("second", timeout=0.05)
         assert "in hang_in_a_lock" not in capsys.readouterr().err
     assert "in hang_in_a_lock" in capsys.readouterr().err
+
+
+def write_stacks_slowly() -> None:
+    def write(_: int) -> None:
+        os.write(2, b"the first one, ")
+        time.sleep(0.3)  # held up
+        os.write(2, b"the last one")
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(write)
+    ctypes.CDLL(None).signal(DUMP_SIGNAL, handler)
+    while True:
+        signal.pause()
+
+
+def test_stacks_are_waited_for_until_the_last_one_is_written(spawn: Spawn) -> None:
+    child = spawn(write_stacks_slowly)
+    child.wait_blocked("pause")
+    assert _procfs.python_stacks(child.pid) == "the first one, the last one"
 
 
 def become_nobody_and_fail() -> NoReturn:
