@@ -316,6 +316,7 @@ def test_time_limit_of_a_stopped_child_is_kept_as_well(spawn: Spawn) -> None:
     child = spawn(hold)
     child.wait_reached("holding")
     child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
     with pytest.raises(TimeoutExpired, match="state T"):
         child.join(timeout=0.05)
 
