@@ -78,7 +78,7 @@ def block_in_sendto() -> None:
 
 
 def block_in_flock() -> None:
-    with tempfile.NamedTemporaryFile() as first, open(first.name, "rb") as second:
+    with tempfile.TemporaryFile() as first, open(f"/proc/self/fd/{first.fileno()}", "rb") as second:
         fcntl.flock(first, fcntl.LOCK_EX)
         fcntl.flock(second, fcntl.LOCK_EX)
 
