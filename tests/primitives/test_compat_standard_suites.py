@@ -51,6 +51,8 @@ AT_ONCE = "multiprocessing gives one permit at a time, and so does its drop-in"
 PATIENCE = 20.0
 CALLER = "what cannot be pickled is told to the caller of put, and not printed by a thread"
 
+STANDARD = "its module imports multiprocessing itself, and gives the feeder thread of that one's Queue three seconds"
+
 EXCEPT: dict[str, dict[str, str]] = {
     "threading": {
         "BarrierTests.test_repr": MODULE_NAME,
@@ -85,6 +87,7 @@ EXCEPT: dict[str, dict[str, str]] = {
     },
 }
 EXCEPT_OF_QUEUES = {
+    "test_no_import_lock_contention": STANDARD,
     "test_queue_feeder_donot_stop_onexc": CALLER,
     "test_queue_feeder_on_queue_feeder_error": CALLER,
 }
