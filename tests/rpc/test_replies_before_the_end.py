@@ -69,6 +69,37 @@ def test_so_does_one_that_reads_for_all(kind: str) -> None:
     link.close()
 
 
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_who_reads_for_all_has_the_time_that_it_takes(kind: str) -> None:
+    ours, theirs = pair(kind)
+    link = StreamLink(ours, SIZE)
+    box = link._pending[ASIDE] = SimpleQueue()
+    got: SimpleQueue[bytes] = SimpleQueue()
+    refused = threading.Event()
+    recv = link._recv
+
+    def recv_and_be_held_up(*how: int) -> bytes:
+        data: bytes = recv(*how)
+        assert refused.wait(20)
+        return data
+
+    link._recv = recv_and_be_held_up
+    reader = threading.Thread(target=lambda: got.put(link.call(READS, words(READS), b"", None)))
+    reader.start()
+    assert theirs.read(8)
+    theirs.write(record(success(ASIDE, b"aside")) + record(success(READS, b"reads")))
+    theirs.close()
+    with pytest.raises(NotSent):
+        send_until_refused(link)
+    assert link.broken is not None
+    assert box.empty()
+    refused.set()
+    reader.join()
+    assert got.get_nowait() == success(READS, b"reads")
+    assert box.get_nowait() == success(ASIDE, b"aside")
+    link.close()
+
+
 def test_a_task_gets_its_own() -> None:
     async def main() -> bytes:
         ours, theirs = socket.socketpair()

@@ -115,7 +115,7 @@ class Reading(Generic[SocketT]):
             if item is not None:
                 return _opened(item)
         while True:
-            if self.broken is not None:
+            if self.broken is not None and not self._chunks and not self._fetch_left():
                 raise copy.copy(self.broken)
             if not self._chunks and not self._fetch(until):
                 return None
@@ -164,6 +164,13 @@ class Reading(Generic[SocketT]):
         except OSError as error:
             raise self._lost(error, "recv") from None
         return False
+
+    def _fetch_left(self) -> bool:
+        """Read once where nothing more will come than has come."""
+        try:
+            return self._fetch_now()
+        except OSError as error:
+            raise self._lost(error, "recv") from None
 
     def _fetch_now(self) -> bool:
         try:

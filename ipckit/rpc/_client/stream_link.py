@@ -154,18 +154,23 @@ class StreamLink(Link[TcpStream | UnixStream]):
     def _lost(self, error: OSError, syscall: str) -> IPCError:
         lost = failure(self.handle, error, syscall)
         if not self.handle._closed:
-            if syscall == "send":
-                self._read_out()
-            self._break(lost)
+            if syscall != "send" or self._read_out():
+                self._break(lost)
+            else:
+                self._refuse(lost)
         return lost
 
-    def _read_out(self) -> None:
-        """Give others the replies that had come before it turned out that nothing can be sent any more."""
-        self._shut_down()  # what has come can still be read, and then there is an end; so the thread that reads, if any
+    def _read_out(self) -> bool:
+        """Give others the replies that had come before it turned out that nothing can be sent any more.
+
+        Returns:
+            False if another thread reads, or this one where it was interrupted: it comes to that end, and tells all.
+        """
+        self._shut_down()  # what has come can still be read, and then there is an end
         try:
             lock = take(self, self._reading, Deadline.after(SLICE_NS / 1e9), "recv")
-        except IPCError:  # it does not come to that end, or was interrupted to call this
-            return
+        except IPCError:
+            return False
         try:
             while self.broken is None and (self._chunks or self._fetch_now()):
                 self._deliver(None)
@@ -173,10 +178,15 @@ class StreamLink(Link[TcpStream | UnixStream]):
             pass  # the end
         finally:
             self._reading.give_back(lock)
+        return True
+
+    def _refuse(self, error: IPCError) -> None:
+        """Have all calls to come fail with *error*."""
+        self.broken = error if isinstance(error, BrokenPeerError) else _given_up(self.handle, str(error))
 
     def _break(self, error: IPCError) -> None:
         """Have all calls in flight fail with *error*, and those to come; tell the other side that nobody reads."""
-        self.broken = error if isinstance(error, BrokenPeerError) else _given_up(self.handle, str(error))
+        self._refuse(error)
         while self._pending:
             try:
                 _, box = self._pending.popitem()
