@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipckit.errors import AlreadyExistsError
 from ipckit.rpc._portmap.protocol import PORT, PROGRAM
 from ipckit.rpc._portmap.services import VERSIONS
 from ipckit.rpc._portmap.table import PortMapper
 from ipckit.rpc._portmap.uaddr import netid_and_address
 from ipckit.rpc.server import Server
+from ipckit.sockets import inet
 
 __all__ = ["PortMapper", "serve"]
 
@@ -27,10 +29,9 @@ def serve(*, path: Any = None, host: str = "127.0.0.1", port: int = PORT, mapper
         AccessError: ports below 1024 need a privilege (EACCES).
     """
     mapper = mapper or PortMapper()
-    server = Server(*(version(mapper) for version in VERSIONS), max_message_size=1 << 20, idle_timeout=300.0)
+    services = [version(mapper) for version in VERSIONS]
+    server = Server(*services, listeners=_both(host, port), max_message_size=1 << 20, idle_timeout=300.0)
     try:
-        chosen = server.listen_tcp(host, port)[1]
-        server.listen_udp(host, chosen)
         if path is not None:
             server.listen_unix(path, mode=0o666)
     except BaseException:
@@ -43,3 +44,18 @@ def serve(*, path: Any = None, host: str = "127.0.0.1", port: int = PORT, mapper
             for version in VERSIONS:
                 mapper.set(PROGRAM, version.VERSION, *named)
     return server
+
+
+def _both(host: str, port: int) -> tuple[inet.Listener[inet.Stream], inet.Datagram]:
+    """What listens for TCP and for UDP, at the same port."""
+    while True:
+        listener = inet.Stream.listen((host, port))
+        try:
+            return listener, inet.Datagram.bind((host, listener.address[1]))
+        except AlreadyExistsError:
+            listener.close()
+            if port:
+                raise
+        except BaseException:
+            listener.close()
+            raise

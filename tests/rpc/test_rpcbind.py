@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +14,7 @@ from ipckit.rpc import Client, Procedure, Server, portmapper, rpcbind
 from ipckit.rpc._portmap.uaddr import host_and_port, universal
 from ipckit.rpc.portmapper import PortMapper
 from ipckit.rpc.rpcbind import PROGRAM, Registered, Rpcbind, locate
+from ipckit.sockets import inet
 from tests.rpc import serving
 from tests.rpc.serving import SECONDS, running
 
@@ -206,6 +207,22 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_there_is_one_port_mapper(tmp_path: Path) -> None:
     with mapped(tmp_path) as (path, port), pytest.raises(errors.AlreadyExistsError):
         portmapper.serve(path=path, port=port)
+
+
+def test_a_port_that_the_kernel_chose_is_free_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It chooses one for TCP; another socket may have that for UDP."""
+    listen = inet.Stream.listen
+    first = listen(("127.0.0.1", 0))
+    listeners = [first]
+    with ExitStack() as stack:
+        with suppress(errors.AlreadyExistsError):  # another test has it
+            stack.enter_context(inet.Datagram.bind(first.address))
+        monkeypatch.setattr(inet.Stream, "listen", lambda address: listeners.pop() if listeners else listen(address))
+        with portmapper.serve(port=0) as server:
+            tcp, udp = (listener.address for listener in server.listeners)
+            assert tcp == udp
+    assert listeners == []
+    assert first.closed
 
 
 def test_versions_and_procedures_that_it_does_not_have(tmp_path: Path) -> None:
