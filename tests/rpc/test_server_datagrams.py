@@ -63,9 +63,9 @@ def test_one_way_calls_are_made_once(mode: str) -> None:
 def test_clients_that_are_gone_harm_nobody(mode: str) -> None:
     """Their ports answer with ICMP errors, which the kernel hands to the next who uses the socket."""
     with running(mode) as it:
-        for _ in range(5):
+        for xid in range(5):  # one may get the port of another who is gone
             with it.connect("udp") as gone:
-                send(gone, call(1, 3))
+                send(gone, call(xid, 3))
                 assert it.service.waiting.wait(SECONDS)
                 it.service.waiting.clear()
         it.service.gate.set()
