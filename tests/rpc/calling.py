@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,3 +37,16 @@ def served(spawn: Spawn, kind: str, *, connections: int = 1, **how: Any) -> Iter
         child = spawn(scripted.serve_accepted, listener, connections)
         with connect(kind, listener, **how) as client:
             yield client, child
+
+
+def kept_port() -> socket.socket:
+    """A socket that has a TCP port; listeners may come there and go, and nobody else gets it."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(LOOPBACK)
+    return sock
+
+
+def hear_nobody(sock: inet.Datagram) -> None:
+    """From here on nobody is at its port, as for the network, and nobody else gets it: connect(2)."""
+    sock.socket.connect(("127.0.0.1", 9))

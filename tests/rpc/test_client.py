@@ -17,7 +17,7 @@ from ipckit.rpc import AuthStat, AuthSys, Client, Credential, OpaqueAuth, Proced
 from ipckit.sockets import inet, unix
 from ipckit.testing import reached
 from tests.rpc import scripted
-from tests.rpc.calling import PROGRAM, VERSION, connect, listen, served
+from tests.rpc.calling import PROGRAM, VERSION, connect, kept_port, listen, served
 from tests.rpc.scripted import LAST, words
 
 if TYPE_CHECKING:
@@ -279,14 +279,16 @@ def test_a_broken_connection_is_made_anew(spawn: Spawn, kind: str) -> None:
 
 
 def test_a_server_that_is_gone_is_not_found_again() -> None:
-    with listen("tcp") as listener:
-        client = connect("tcp", listener, reconnect=True)
-        listener.accept(timeout=20).close()
-    with client:
-        for _ in range(2):
-            with pytest.raises(errors.BrokenPeerError) as caught:
-                client.call_raw(0, timeout=20)
-            assert caught.value.errno == errno.ECONNREFUSED
+    with kept_port() as port:
+        with inet.Stream.listen(port.getsockname()) as listener:
+            client = connect("tcp", listener, reconnect=True)
+            listener.accept(timeout=20).close()
+        scripted.wait_readable(client.fileno())  # or the call would be sent, and meet the end then
+        with client:
+            for _ in range(2):
+                with pytest.raises(errors.BrokenPeerError) as caught:
+                    client.call_raw(0, timeout=20)
+                assert caught.value.errno == errno.ECONNREFUSED
 
 
 def test_close_ends_those_who_wait(spawn: Spawn) -> None:

@@ -14,7 +14,7 @@ from ipckit import errors
 from ipckit.rpc import AsyncClient, AuthStat, Procedure
 from ipckit.sockets import inet
 from tests.rpc import scripted
-from tests.rpc.calling import LOOPBACK, PROGRAM, VERSION, listen
+from tests.rpc.calling import LOOPBACK, PROGRAM, VERSION, hear_nobody, kept_port, listen
 from tests.rpc.scripted import LAST, words
 from tests.rpc.test_client import Token
 
@@ -192,10 +192,8 @@ def test_close_ends_those_who_wait(spawn: Spawn) -> None:
 
 def test_nobody_listens() -> None:
     async def main() -> None:
-        with inet.Stream.listen(LOOPBACK) as listener:
-            address = listener.address[:2]
-        with pytest.raises(errors.BrokenPeerError):
-            await AsyncClient.connect_tcp(*address, PROGRAM, VERSION, timeout=20)
+        with kept_port() as port, pytest.raises(errors.BrokenPeerError):
+            await AsyncClient.connect_tcp(*port.getsockname(), PROGRAM, VERSION, timeout=20)
         with pytest.raises(errors.NotFoundError):
             await AsyncClient.connect_unix("/nowhere/rpc.sock", PROGRAM, VERSION)
 
@@ -216,20 +214,21 @@ def test_udp_sends_again_with_the_same_xid(spawn: Spawn) -> None:
     async def main() -> None:
         with inet.Datagram.bind(LOOPBACK) as sock:
             child, address = spawn(scripted.serve_datagrams, sock), sock.address[:2]
-        async with await AsyncClient.connect_udp(*address, PROGRAM, VERSION, retry_interval=0.01) as client:
-            assert await client.call_raw(scripted.HOLD, b"at last", 20) == b"at last"
-            with pytest.raises(errors.TimeoutExpired):
-                await client.call_raw(scripted.NEVER, b"", 0.005)
-            await client.send_raw(scripted.NEVER)
-        async with await AsyncClient.connect_udp(*address, PROGRAM, VERSION, retry_interval=30) as client:
-            got = await asyncio.gather(*(client.call_raw(scripted.ECHO, words(n), 20) for n in range(10)))
-            assert got == [words(n) for n in range(10)]
-            with pytest.raises(errors.ProcedureUnavailableError):
-                await client.call_raw(scripted.VERBATIM, words(1, 0, 0, 0, 3), 20)
-            await client.send_raw(scripted.CLOSE)
-            seen = await asyncio.get_running_loop().run_in_executor(None, child.result)
-            with pytest.raises(errors.BrokenPeerError):
-                await client.call_raw(0, b"", 20)
+            async with await AsyncClient.connect_udp(*address, PROGRAM, VERSION, retry_interval=0.01) as client:
+                assert await client.call_raw(scripted.HOLD, b"at last", 20) == b"at last"
+                with pytest.raises(errors.TimeoutExpired):
+                    await client.call_raw(scripted.NEVER, b"", 0.005)
+                await client.send_raw(scripted.NEVER)
+            async with await AsyncClient.connect_udp(*address, PROGRAM, VERSION, retry_interval=30) as client:
+                got = await asyncio.gather(*(client.call_raw(scripted.ECHO, words(n), 20) for n in range(10)))
+                assert got == [words(n) for n in range(10)]
+                with pytest.raises(errors.ProcedureUnavailableError):
+                    await client.call_raw(scripted.VERBATIM, words(1, 0, 0, 0, 3), 20)
+                await client.send_raw(scripted.CLOSE)
+                seen = await asyncio.get_running_loop().run_in_executor(None, child.result)
+                hear_nobody(sock)
+                with pytest.raises(errors.BrokenPeerError):
+                    await client.call_raw(0, b"", 20)
         copies = len(seen) - 2 - 10 - 1
         assert copies >= 3
         assert [procedure for _, procedure in seen[: copies + 2]] == [scripted.HOLD] * copies + [scripted.NEVER] * 2

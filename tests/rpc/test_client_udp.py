@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from ipckit import errors
 from ipckit.rpc import Client
 from ipckit.sockets import inet
 from tests.rpc import scripted
-from tests.rpc.calling import LOOPBACK, PROGRAM, VERSION
+from tests.rpc.calling import LOOPBACK, PROGRAM, VERSION, hear_nobody
 
 if TYPE_CHECKING:
     from ipckit.testing import Child, Spawn
@@ -66,15 +68,19 @@ def test_many_threads_share_the_socket(spawn: Spawn) -> None:
 
 
 def test_errors_of_the_server_and_of_the_network(spawn: Spawn) -> None:
-    child, address = serve(spawn)
-    with Client.connect_udp(*address, PROGRAM, VERSION, retry_interval=30) as client:
+    with (
+        inet.Datagram.bind(LOOPBACK) as sock,
+        Client.connect_udp(*sock.address[:2], PROGRAM, VERSION, retry_interval=30) as client,
+    ):
+        child = spawn(scripted.serve_datagrams, sock)
         with pytest.raises(errors.ProcedureUnavailableError):
             client.call_raw(scripted.VERBATIM, scripted.words(1, 0, 0, 0, 3), 20)
         with pytest.raises(errors.RpcProtocolError):
             client.call_raw(scripted.VERBATIM, scripted.words(7), 20)
         client.send_raw(scripted.CLOSE)
         child.join()
-        for _ in range(2):  # nobody has the port any more
+        hear_nobody(sock)
+        for _ in range(2):
             with pytest.raises(errors.BrokenPeerError) as caught:
                 client.call_raw(0, b"", 20)
             assert caught.value.errno == errno.ECONNREFUSED
@@ -116,12 +122,18 @@ def fork_and_call(address: tuple[str, int]) -> int:
 
 
 def test_what_became_of_an_earlier_message_does_not_end_a_call(spawn: Spawn) -> None:
-    with inet.Datagram.bind(LOOPBACK) as sock:
-        address = sock.address[:2]
-    with Client.connect_udp(*address, PROGRAM, VERSION, retry_interval=30) as client:
+    with (
+        inet.Datagram.bind(LOOPBACK) as sock,
+        Client.connect_udp(*sock.address[:2], PROGRAM, VERSION, retry_interval=30) as client,
+    ):
+        hear_nobody(sock)
         client.send_raw(scripted.NEVER)  # nobody is there, and who sends next is told
-        with inet.Datagram.bind(address) as sock:
-            child = spawn(scripted.serve_datagrams, sock)
+        poller = select.poll()
+        poller.register(client.fileno(), 0)
+        assert poller.poll(20_000) == [(client.fileno(), select.POLLERR)]
+        with socket.socket(fileno=os.dup(client.fileno())) as own:
+            sock.socket.connect(own.getsockname())  # and hear us
+        child = spawn(scripted.serve_datagrams, sock)
         assert client.call_raw(scripted.ECHO, b"here now", 20) == b"here now"
         client.send_raw(scripted.CLOSE)
     child.join()
