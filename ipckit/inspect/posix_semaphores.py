@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from ipckit._glimpse import GLIMPSE
 from ipckit._shmfile import DIRECTORY
 from ipckit.inspect._shm_files import SEMAPHORE, file_fields, shm_files
 from ipckit.inspect.records import Record
@@ -60,7 +61,7 @@ def _word(name: str, found: os.stat_result) -> tuple[int, int] | tuple[None, Non
     if found.st_size != _SIZE or sys.maxsize < 1 << 32:
         return None, None
     try:
-        fd = os.open(f"{DIRECTORY}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(f"{DIRECTORY}/{name}", GLIMPSE | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:  # no right to read it, or unlinked meanwhile
         return None, None
     try:

@@ -7,6 +7,7 @@ import os
 import re
 from typing import NamedTuple
 
+from ipckit._glimpse import GLIMPSE
 from ipckit._native import ffi
 from ipckit._native_quick import lib as quick
 from ipckit.errors import check, syscall_error
@@ -129,7 +130,7 @@ def _look(folder: str, name: str, held: dict[tuple[int, int], int]) -> QueueStat
 
 def _read(path: str) -> _Content:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, GLIMPSE)
     except PermissionError:
         return _Content()
     try:

@@ -7,6 +7,8 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from ipckit._glimpse import GLIMPSE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -45,7 +47,7 @@ def opened(path: str, *, link: bool = False) -> Iterator[Opened | None]:
             yield None
             return
         try:
-            fd = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"/proc/self/fd/{place}", GLIMPSE)
         except OSError:
             fd = None
         yield Opened(fd, status)

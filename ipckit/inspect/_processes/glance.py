@@ -8,6 +8,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+from ipckit._glimpse import is_glimpse
 from ipckit.inspect._processes.parts import READS, WRITES, LockLine, Opened, Part, identity
 from ipckit.inspect._processes.procfs import FOLDER, living, read
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ipckit.inspect._processes.mounts import Mount, Mounts
     from ipckit.inspect.records import Process
 
-_FIELD = re.compile(rb"^(mnt_id|ino|tty-index|eventfd-id):\s*(\d+)$", re.MULTILINE)
+_FIELD = re.compile(rb"^(flags|mnt_id|ino|tty-index|eventfd-id):\s*(\d+)$", re.MULTILINE)
 _LOCK = re.compile(rb"^lock:\s*(.*)$", re.MULTILINE)
 _MAPPING = re.compile(rb"^\S+ (\S{4}) \S+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)$", re.MULTILINE)
 _NUMBERED = re.compile(r"(pipe|socket):\[(\d+)\]")
@@ -156,11 +157,11 @@ class Glance:
         elif not mount.local:
             self.untouched += "fifo" in needs
         elif mount.type == "mqueue":
-            if "mq" in needs:
+            if "mq" in needs and not is_glimpse(fields["flags"]):
                 self._note("file", *identity(opened, mount, fields), opened)
         elif "fifo" in needs and stat.S_ISFIFO((status := opened.status()).st_mode):
             self._note("fifo", status.st_dev, status.st_ino, opened)
-        elif "shm" in needs and self._mounts.is_shared_memory(mount, opened.link):
+        elif "shm" in needs and self._mounts.is_shared_memory(mount, opened.link) and not is_glimpse(fields["flags"]):
             self._note("file", *identity(opened, mount, fields), opened)
 
     def _inner(self, opened: Opened, fields: dict[str, int]) -> None:
@@ -171,7 +172,7 @@ class Glance:
         path = f"/proc/self/fd/{opened.folder}/{opened.name}"
         device, is_queue = self._mounts.inner(fields.get("mnt_id", 0), path)
         family = "mq" if is_queue else "memfd" if is_memfd else ""
-        if family in self._needs:
+        if family in self._needs and not is_glimpse(fields["flags"]):
             inode = fields.get("ino") or opened.status().st_ino
             self._note("file" if is_queue else family, device, inode, opened)
 
@@ -222,7 +223,7 @@ class Glance:
                 LockLine(self.process, int(opened.name), opened.link, line.decode("ascii", "replace"))
                 for line in _LOCK.findall(text)
             ]
-        return {field.decode(): int(number) for field, number in _FIELD.findall(text)}
+        return {field.decode(): int(number, 8 if field == b"flags" else 10) for field, number in _FIELD.findall(text)}
 
     def _mount(self, number: int) -> Mount | None:
         """The mount of that number, wherever it is; None for one of the kernel's own."""
