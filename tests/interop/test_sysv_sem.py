@@ -125,13 +125,13 @@ def test_we_take_what_perl_gives_and_see_what_it_sees(
     program = perl(
         OPEN
         + r"""print join(" ", $s->getall, $s->getpid(0), $s->stat->nsems, $s->stat->mode & 0777), "\n";
-        $s->op(1, 2, 0) or die "op: $!";
+        $s->op(1, 2, 0) or die "op: $!"; <STDIN>;
         $s->setall(7, 8, 9) or die "setall: $!"; $s->setval(0, 6) or die "setval: $!";""",
         key,
     )
     assert program.line().split() == [b"1", b"0", b"2", b"%d" % os.getpid(), b"3", b"%d" % 0o600]
-    program.finish()
     waiter.join()
+    program.finish(b"\n")
     assert three.values() == (6, 8, 9)
     assert three.last_pid(0) == program.pid
 
