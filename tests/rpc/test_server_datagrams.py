@@ -104,6 +104,17 @@ def test_the_cache_is_bounded_in_number_bytes_and_age(monkeypatch: pytest.Monkey
     assert cache.begin(keys[60]) is None
 
 
+def test_a_call_in_progress_does_not_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long its handler takes, it is made once."""
+    monkeypatch.setattr(duplicates, "KEPT_NS", 0)
+    cache = DuplicateCache()
+    key = cache.key(call(1, 1), ("127.0.0.1", 5))
+    assert cache.begin(key) is None
+    assert cache.begin(key) is IN_PROGRESS
+    cache.finish(key, b"reply")
+    assert cache.begin(key) is None
+
+
 def test_a_socket_that_is_full_of_calls() -> None:
     """More come than are read: some are lost, as datagrams are, and the server goes on."""
     with running(max_calls=4) as it, it.connect("udp") as sock, it.connect("tcp") as free:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_REPLIES = 1024
 MOST_BYTES = 4 << 20
 KEPT_NS = 60_000_000_000
-"""For so long a client may send a call again. Later the same number is taken for a new call."""
+"""For so long after its reply a client may send a call again. Later the same number is taken for a new call."""
 
 _HEAD = 24  # bytes: xid, CALL, 2, program, version, procedure
 
@@ -51,7 +51,7 @@ class DuplicateCache:
         """None if the call is new, and is now in progress; otherwise its reply, or `IN_PROGRESS`."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and now_ns() - entry[1] < KEPT_NS:
+            if entry is not None and (entry[0] is IN_PROGRESS or now_ns() - entry[1] < KEPT_NS):
                 return entry[0] or b""
             self._put(key, IN_PROGRESS)
             return None
