@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ipckit import Fifo, MpmcRing, features, posix, sync, sysv
+from ipckit.errors import TimeoutExpired
 from ipckit.filelock import Flock, OfdLock
 from ipckit.sockets import inet, unix
 from tests.cli.shell import run
@@ -136,6 +137,19 @@ def test_any_names_the_first(start: Callable[..., Running], tmp_path: Path) -> N
     waiter.wait_blocked("poll", "ppoll")
     waiter.process.send_signal(signal.SIGINT)
     assert waiter.finish()[0] == 130
+
+
+@pytest.mark.parametrize("name", [f"@{NAME}", "s"], ids=["abstract", "path"])
+def test_who_listens_and_accepts_nobody_is_there(name: str, tmp_path: Path) -> None:
+    where = f"\0{NAME}" if name.startswith("@") else str(tmp_path / name)
+    address = f"unix:{name}" if name.startswith("@") else f"unix:{where}"
+    with unix.Stream.listen(where, backlog=0), ExitStack() as stack:
+        with pytest.raises(TimeoutExpired):
+            while True:
+                stack.enter_context(unix.Stream.connect(where, timeout=0))
+        assert run("wait", "--timeout", 0, address)[0] == 0
+        assert run("wait", "--exists", "--timeout", 0, address)[0] == 0
+        assert run("wait", "--gone", "--timeout", 0, address)[0] == 3
 
 
 def test_what_cannot_be_waited_for_is_said(tmp_path: Path) -> None:

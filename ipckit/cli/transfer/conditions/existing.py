@@ -42,7 +42,9 @@ def listening(kind: str, name: str) -> Callable[[], bool]:
     def connected() -> bool:
         try:
             _connect(kind, name).close()
-        except (NotFoundError, BrokenPeerError, TimeoutExpired):
+        except TimeoutExpired:
+            return kind == "unix"  # as many wait to be accepted as may: so somebody listens, and is busy or stopped
+        except (NotFoundError, BrokenPeerError):
             return False
         return True
 
@@ -57,7 +59,7 @@ def _connect(kind: str, name: str) -> Any:
     from ipckit.cli.transfer.endpoints import How
     from ipckit.cli.transfer.endpoints.unix import sender
 
-    return sender(kind, name, How(timeout=1))
+    return sender(kind, name, How(timeout=0))
 
 
 def _path(path: str) -> Callable[[], bool]:
