@@ -179,11 +179,12 @@ class Storm:
         deadline = time.monotonic() + PATIENCE
         while count:
             assert time.monotonic() < deadline, "no progress"
+            had_started = self.board[Board.STARTED]  # before the ring is asked who is there
             try:
                 count -= self.receive() if self.role == "producer" else self.send()
             except PeerDiedError:
-                # That was the one before, as long as this one has not taken over.
-                assert not self.board[Board.STARTED], "a living process was taken for dead"
+                # That was the one before, as long as this one had not taken over.
+                assert not had_started, "a living process was taken for dead"
             except TimeoutExpired:
                 pass
             assert os.waitpid(victim, os.WNOHANG) == (0, 0), "the victim ended by itself"
