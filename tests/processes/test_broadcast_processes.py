@@ -247,6 +247,7 @@ def storm(ring: BroadcastRing, spawn: Spawn, kills: int) -> Witness:
         return child
 
     crew = [(start(writes=index < 2), index < 2) for index in range(4)]
+    killed: list[Child] = []
     for _ in range(kills):
         for _ in range(chance.randrange(2000)):
             try:
@@ -255,9 +256,13 @@ def storm(ring: BroadcastRing, spawn: Spawn, kills: int) -> Witness:
                 break  # all were killed before their successors had sent anything
         victim, writes = crew.pop(chance.randrange(len(crew)))
         victim.kill()
+        killed.append(victim)
         crew.append((start(writes=writes), writes))
     for child, _ in crew:
         child.kill()
+        killed.append(child)
+    for child in killed:
+        assert child.join() == -signal.SIGKILL
     while True:
         try:
             witness.see(ring.receive(timeout=20))
