@@ -37,6 +37,7 @@ class Crew:
         self._processes: dict[int, BaseProcess] = {}
         self._controls: dict[int, Connection[Any, Any]] = {}
         self._starting: set[int] = set()
+        self._killed: set[int] = set()
         for place in range(workers):
             self.start(place)
         self.until_all_are_in()
@@ -88,6 +89,7 @@ class Crew:
     def kill(self, place: int) -> None:
         """SIGKILL, whatever it is doing."""
         self._processes[place].kill()
+        self._killed.add(place)
 
     def find_dead(self) -> list[int]:
         """Dismiss the workers that have died; return their places."""
@@ -99,6 +101,7 @@ class Crew:
             self._controls.pop(place).close()
             self._processes.pop(place).close()
             self._starting.discard(place)
+            self._killed.discard(place)
         return dead
 
     def send(self, size: int, kind: int = DATA) -> None:
@@ -106,9 +109,9 @@ class Crew:
         self._transport.send(self._composer.compose(size, kind))
 
     def until_drained(self) -> None:
-        """Wait until all have received everything; a look every 0.2 ms."""
+        """Wait until all have received everything, and the killed are dead; a look every 0.2 ms."""
         deadline = time.monotonic() + PATIENCE
-        while any(self._progress[place] < self.sent for place in self.working):
+        while self._killed or any(self._progress[place] < self.sent for place in self.working):
             if time.monotonic() > deadline:
                 raise Failed(f"messages did not arrive: {list(self._progress)} of {self.sent}")
             self.find_dead()

@@ -59,7 +59,7 @@ def throughput(crew: Crew, size: int, seconds: float) -> float:
     """Messages a second that all workers have received, sent as fast as they take them."""
     crew.until_drained()
     start, count = time.monotonic(), 0
-    while time.monotonic() - start < seconds:
+    while not count or time.monotonic() - start < seconds:
         for _ in range(4):
             crew.send(size)
         count += 4
@@ -70,12 +70,16 @@ def throughput(crew: Crew, size: int, seconds: float) -> float:
 
 
 def churn(crew: Crew, seconds: float, every: float, largest: int) -> Churn:
-    """Send messages of all sizes, and every *every* seconds kill a worker and start another one in its place."""
+    """Send messages of all sizes, and every *every* seconds kill a worker and start another one in its place.
+
+    One is killed if one is to be, though we be held up until the time is over.
+    """
     chance = random.Random(2)
     sizes, weights = zip(*((size, weight) for size, weight in MIXTURE if size <= largest), strict=True)
+    some = every < 2 * seconds and len(crew.working) > 1
     begin = time.monotonic()
     next_kill, killed, replaced, longest, before = begin + every / 2, 0, 0, 0.0, crew.sent
-    while time.monotonic() - begin < seconds:
+    while time.monotonic() - begin < seconds or (some and not killed):
         start = time.monotonic()
         crew.send(chance.choices(sizes, weights)[0])
         longest = max(longest, time.monotonic() - start)

@@ -52,9 +52,9 @@ class PlainInbox:
         self._number = 0
         self._view = memoryview(b"")
 
-    def begin(self, ticket: int) -> None:
+    def begin(self, ticket: Callable[[], int]) -> None:
         """The ticket is the number of the first message."""
-        self._number = ticket
+        self._number = ticket()
 
     def take(self) -> memoryview:
         """Spin until the next message is there."""

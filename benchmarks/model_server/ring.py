@@ -21,7 +21,7 @@ class RingInbox:
         ring.subscribe()
 
     def begin(self, ticket: Any) -> None:
-        """Nothing to do: it gets what was sent since it subscribed."""
+        """Nothing to wait for: it gets what was sent since it subscribed, and the writer waits for it."""
 
     def take(self) -> memoryview:
         """Wait for the next message."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Inbox(Protocol):
     """A worker's end: messages are read where they lie."""
 
-    def begin(self, ticket: Any) -> None:
-        """The scheduler has admitted this worker, and said *ticket*."""
+    def begin(self, ticket: Callable[[], Any]) -> None:
+        """Before the first message; *ticket* waits until the scheduler admits this worker, and returns its ticket."""
 
     def take(self) -> memoryview:
         """Wait for the next message; it stays until `done`."""

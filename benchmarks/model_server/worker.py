@@ -32,14 +32,14 @@ def work(
     Args:
         door: where messages come from.
         place: our index in *progress*, where the number of the last message stands.
-        control: to the scheduler: "ready", then its ticket, then notes whenever a message asks for them.
+        control: to the scheduler: "ready", its ticket from there, then notes whenever a message asks for them.
         progress: shared with all.
         thorough: whether to compare checksums.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the scheduler ends us
     inbox = door.open(place)
     control.send("ready")
-    inbox.begin(control.recv())
+    inbox.begin(control.recv)
     first = last = 0
     latencies: list[int] = []
     kind = REPORT
