@@ -34,7 +34,7 @@ class Terminal(PtySide):
     >>> master, terminal = PseudoTerminal.create(echo=False)
     >>> with master, terminal:
     ...     _ = terminal.write(b"one\ntwo\n")
-    ...     master.read(timeout=1)
+    ...     master.read_until(b"two\r\n", timeout=1)
     b'one\r\ntwo\r\n'
     """
 
