@@ -127,8 +127,8 @@ int64_t promised(void)
 
 	end_wait(before);
 	waits_since = before;
-	/* a shared machine may take its time to schedule us: what counts is printed, and a hang is 20 times that */
-	return before + 20 * (int64_t)DETECTION_NS;
+	/* a shared machine may take its time to schedule us: what counts is printed, and a hang is 100 times that */
+	return before + 100 * (int64_t)DETECTION_NS;
 }
 
 void note_death(int64_t address)

@@ -17,6 +17,8 @@
 #define MANY 200
 #define TURNS 2000
 #define LATE (4 * IPK_SLICE_NS) /* one slice, and a generous time to be scheduled */
+#define TRIES 5			/* of which one must not be late: others may keep the CPU from us */
+#define LONG (20000 * MS)	/* nothing waits that long unless it hangs */
 
 struct page {
 	struct ipk_event_shm event[MANY];
@@ -132,11 +134,11 @@ static void a_set_between_two_slices_counts(void)
 	int64_t since;
 
 	prepare(0);
-	since = ipk_event_wait(&views[0], 0, in(LATE), &taken); /* a whole slice */
+	since = ipk_event_wait(&views[0], 0, in(LONG), &taken); /* a whole slice */
 	CHECK(since > 0);
 	ipk_event_set(&views[0]);
 	ipk_event_clear(&views[0]);
-	CHECK_EQ(ipk_event_wait(&views[0], since, in(LATE), &taken), 0);
+	CHECK_EQ(ipk_event_wait(&views[0], since, in(LONG), &taken), 0);
 	CHECK_EQ(taken, 0);
 }
 
@@ -159,11 +161,21 @@ static void each_set_releases_one(void)
 	CHECK_EQ(word_of(0), 1); /* nobody sleeps, so the flag is gone */
 }
 
+/* What takes so long is not late at all of its tries. */
+static void in_time(int64_t (*once)(void))
+{
+	int64_t took = INT64_MAX;
+
+	for (int i = 0; i < TRIES && took > LATE; i++)
+		took = once();
+	CHECK_RANGE(took, 0, LATE);
+}
+
 /* Whether or not the one that dies was the one that the set woke: the other one gets it. */
-static void a_killed_waiter_leaves_the_event_to_others(void)
+static int64_t time_of_a_killed_waiters_event(void)
 {
 	pid_t pids[2];
-	int64_t began;
+	int64_t began, took;
 
 	prepare(1);
 	start_waiters(pids, 2);
@@ -176,11 +188,17 @@ static void a_killed_waiter_leaves_the_event_to_others(void)
 	began = ipk_monotonic_ns();
 	kill(pids[1], SIGCONT);
 	CHECK_EQ(reap(pids[1]), 0);
-	CHECK_RANGE(ipk_monotonic_ns() - began, 0, LATE);
+	took = ipk_monotonic_ns() - began;
 	CHECK_EQ(ipk_event_is_set(&views[0]), 0);
+	return took;
 }
 
-static void a_set_without_its_wake_up_is_found(void)
+static void a_killed_waiter_leaves_the_event_to_others(void)
+{
+	in_time(time_of_a_killed_waiters_event);
+}
+
+static int64_t time_of_a_set_without_its_wake_up(void)
 {
 	int64_t began;
 	pid_t pid;
@@ -190,7 +208,12 @@ static void a_set_without_its_wake_up_is_found(void)
 	began = ipk_monotonic_ns();
 	atomic_exchange(&page->event[0].state.word, 1); /* as a setter leaves it that is killed before its wake-up */
 	CHECK_EQ(reap(pid), 0);
-	CHECK_RANGE(ipk_monotonic_ns() - began, 0, LATE);
+	return ipk_monotonic_ns() - began;
+}
+
+static void a_set_without_its_wake_up_is_found(void)
+{
+	in_time(time_of_a_set_without_its_wake_up);
 }
 
 static void consume(void *unused)
@@ -334,10 +357,10 @@ static void all_of_few_and_of_many(void)
 }
 
 /* A waiter for all that was woken, but not for all, lets another one have it, at once. */
-static void a_wake_up_that_is_not_enough_is_passed_on(void)
+static int64_t time_of_a_wake_up_that_is_not_enough(void)
 {
 	pid_t all[2], one;
-	int64_t began;
+	int64_t began, took;
 
 	prepare(2);
 	how_many = 2;
@@ -349,7 +372,7 @@ static void a_wake_up_that_is_not_enough_is_passed_on(void)
 	began = ipk_monotonic_ns();
 	ipk_event_set(&views[0]);
 	CHECK_EQ(reap(one), 0);
-	CHECK_RANGE(ipk_monotonic_ns() - began, 0, LATE);
+	took = ipk_monotonic_ns() - began;
 	for (int i = 0; i < 2; i++) {
 		ipk_event_set(&views[1]);
 		ipk_event_set(&views[0]);
@@ -358,6 +381,12 @@ static void a_wake_up_that_is_not_enough_is_passed_on(void)
 	}
 	CHECK_EQ(reap(all[0]), 0);
 	CHECK_EQ(reap(all[1]), 0);
+	return took;
+}
+
+static void a_wake_up_that_is_not_enough_is_passed_on(void)
+{
+	in_time(time_of_a_wake_up_that_is_not_enough);
 }
 
 static void answer(void *unused)

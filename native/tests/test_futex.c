@@ -320,9 +320,14 @@ static void any_of_few_and_of_many(void)
 		CHECK_EQ(ipk_futex_wait_any(entries, words, 0), words / 2);
 	}
 	many_entries(entries);
-	deadline = ipk_monotonic_ns();
-	CHECK_EQ(ipk_futex_wait_any(entries, words, IPK_NEVER), -EAGAIN);
-	CHECK_RANGE(ipk_monotonic_ns() - deadline, IPK_SLICE_NS, 20 * IPK_SLICE_NS);
+	for (int tries = 5, late = 1; late; tries--) { /* others may keep the CPU from us */
+		int64_t began = ipk_monotonic_ns();
+
+		CHECK(tries > 0);
+		CHECK_EQ(ipk_futex_wait_any(entries, words, IPK_NEVER), -EAGAIN);
+		CHECK(ipk_monotonic_ns() - began >= IPK_SLICE_NS);
+		late = ipk_monotonic_ns() - began > 20 * (int64_t)IPK_SLICE_NS;
+	}
 	CHECK_EQ(ipk_futex_wait_any(entries, 0, 0), -EINVAL);
 }
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #define DETECTION_NS (2 * IPK_SLICE_NS)
-#define SOON (20 * (int64_t)DETECTION_NS) /* a loaded machine may take its time; a hang is what counts */
+#define SOON (100 * (int64_t)DETECTION_NS) /* a loaded machine may take its time; a hang is what counts */
 
 static int64_t in(int64_t ns)
 {
