@@ -32,6 +32,7 @@ static void timeouts_are_never_early(void)
 	deadline = ipk_monotonic_ns() + 70 * MS;
 	CHECK_EQ(wait_room(&ring, 0, deadline), -ETIMEDOUT);
 	CHECK(ipk_monotonic_ns() >= deadline);
+	CHECK_EQ(ipk_broadcast_wait_room(&ring, 0, IPK_NEVER), -EAGAIN); /* which waits, however late it comes to it */
 	receive_number(&ring, 1, LARGEST);
 	CHECK_EQ(ipk_broadcast_wait_room(&ring, LARGEST, 0), 0);
 	CHECK_EQ(stat_of(&ring).full_waits > 0, 1);
