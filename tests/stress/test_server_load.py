@@ -39,7 +39,7 @@ def serve(listener: Any, mode: str) -> tuple[list[str], set[str]]:
         handler,
         mode=mode,
         max_connections=50,
-        idle_timeout=1,
+        idle_timeout=30,  # an honest client may be held up between two questions
         on_error=lambda error, _: kinds.add(type(error).__name__),
     )
     before = LeakSnapshot.take()
