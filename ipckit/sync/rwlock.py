@@ -33,7 +33,8 @@ class RWLock(OwnedHandle):
     **Turns.** As soon as a writer waits, no new reader gets in; who waits to read while one writes gets in before the
     next one writes. So readers do not starve writers, nor writers readers. Therefore do not read again what you read
     already: with a writer between, you would wait for yourself; and do not ask to write while you read. A waiter that
-    was killed or gave up is in nobody's way; one that is stopped costs the next writer some 50 ms, once.
+    was killed or gave up is in nobody's way; one that is stopped costs the next writer some 50 ms, once. Every 50 ms a
+    waiter looks around: one that does so at the very moment of the release may get in one writer later.
 
     **Death.** A reader that is killed is taken off within some 50 ms. If a writer is killed amid its work, the next
     writer gets the lock, and is told so: it puts right what may be half-changed, and calls `mark_consistent`; a release

@@ -21,6 +21,7 @@
  * earlier phase leaves the gate open until they are in. So writers cannot keep readers out either: who waits while one
  * writes gets in before the next one writes. One that has not come in a slice after the opening is stopped, or in its
  * process's other affairs: it is passed over, once and for all (since = IPK_RWLOCK_PASSED), until it begins to wait anew.
+ * Each slice is a wait of its own: one that is just between two of them at the opening counts as one that comes later.
  *
  * Death. A reader's count goes with it: the writer that waits for it asks the kernel after a slice, and at once where
  * it does not wait. A writer's lock is inherited (lock.h); a reader that waits for a dead writer opens its gate.
