@@ -11,9 +11,13 @@ import pytest
 from ipckit import Memfd
 from ipckit.errors import NotFoundError
 from ipckit.inspect import find
+from ipckit.inspect._processes import inner
+from ipckit.inspect._processes.glance import Glance
+from ipckit.inspect._processes.mounts import Mounts
 from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.memfds import Memfd as Record
 from ipckit.inspect.memfds import collect
+from ipckit.inspect.records import Process
 from ipckit.memfd import Seal
 from ipckit.testing import pause
 from tests.inspect.elsewhere import become_nobody, mapped, may_open_what_is_mapped
@@ -54,6 +58,32 @@ def test_an_own_memfd_tells_its_seals_too() -> None:
         address = record.address
     with pytest.raises(NotFoundError):
         find(address)
+
+
+def test_a_descriptor_that_becomes_another_files_meanwhile_hides_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device of all memfds is asked for by the first of them that is met."""
+    with Memfd.create() as first, Memfd.create() as second:
+        assert first.fileno() < second.fileno()
+        mounts, ask = Mounts(), inner.device_and_kind
+        asked: list[int] = []
+
+        def ask_late(path: str, number: int) -> tuple[int, bool]:
+            asked.append(int(os.path.basename(path)))
+            if asked == [first.fileno()]:
+                os.dup2(null, first.fileno())
+            return ask(path, number)
+
+        monkeypatch.setattr(inner, "device_and_kind", ask_late)
+        null, folder = os.open(os.devnull, os.O_RDONLY), os.open("/proc/self", os.O_RDONLY)
+        glance = Glance(Process(os.getpid(), "", os.geteuid()), folder, frozenset({"memfd"}), mounts)
+        try:
+            assert glance.look()
+        finally:
+            os.close(null)
+            os.close(folder)
+        assert asked == [first.fileno(), second.fileno()]
+        status = os.fstat(second.fileno())
+        assert glance.parts["memfd", status.st_dev, status.st_ino].descriptors == [second.fileno()]
 
 
 def test_another_process_has_it_mapped(spawn: Spawn) -> None:

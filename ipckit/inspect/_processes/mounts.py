@@ -126,12 +126,20 @@ class Mounts:
         return not self.shared_memory_devices and path.startswith(f"{SHM}/")
 
     def inner(self, number: int, path: str) -> tuple[int, bool]:
-        """The device of a mount of the kernel's own, and whether it is that of message queues; *path* is on it."""
+        """The device of a mount of the kernel's own, and whether it is that of message queues.
+
+        Args:
+            number: of the mount.
+            path: a file on it, as a descriptor's path in /proc.
+
+        Raises:
+            FileNotFoundError: the descriptor was closed meanwhile; it may be another file's by now.
+        """
         found = self._inner.get(number)
         if found is None:
             from ipckit.inspect._processes.inner import device_and_kind
 
-            found = self._inner[number] = device_and_kind(path)
+            found = self._inner[number] = device_and_kind(path, number)
         return found
 
 
