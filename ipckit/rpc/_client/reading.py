@@ -115,7 +115,7 @@ class Reading(Generic[SocketT]):
             if item is not None:
                 return _opened(item)
         while True:
-            if self.broken is not None and not self._chunks and not self._fetch_left():
+            if self.broken is not None and not self._chunks and not self._fetch_there():
                 raise copy.copy(self.broken)
             if not self._chunks and not self._fetch(until):
                 return None
@@ -165,8 +165,8 @@ class Reading(Generic[SocketT]):
             raise self._lost(error, "recv") from None
         return False
 
-    def _fetch_left(self) -> bool:
-        """Read once where nothing more will come than has come."""
+    def _fetch_there(self) -> bool:
+        """Read once, without waiting; what the kernel refuses is `_lost`."""
         try:
             return self._fetch_now()
         except OSError as error:
@@ -181,13 +181,8 @@ class Reading(Generic[SocketT]):
 
     def _look(self) -> None:
         """Read what is there, without waiting, while no other thread reads."""
-        try:
-            if self._chunks or self._fetch_now():
-                self._deliver(None)
-        except IPCError:
-            raise
-        except OSError as error:
-            raise self._lost(error, "recv") from None
+        if self._chunks or self._fetch_there():
+            self._deliver(None)
 
     def _give(self, message: bytes, xid: int | None) -> bytes | None:
         """Return *message* if it is the reply to *xid*; else give it to the call that waits for it, if there is one."""
