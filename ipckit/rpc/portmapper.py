@@ -52,10 +52,7 @@ def _both(host: str, port: int) -> tuple[inet.Listener[inet.Stream], inet.Datagr
         listener = inet.Stream.listen((host, port))
         try:
             return listener, inet.Datagram.bind((host, listener.address[1]))
-        except AlreadyExistsError:
+        except BaseException as error:
             listener.close()
-            if port:
+            if port or not isinstance(error, AlreadyExistsError):
                 raise
-        except BaseException:
-            listener.close()
-            raise
