@@ -82,7 +82,7 @@ class Child:
     @property
     def running(self) -> bool:
         """Whether the child has not ended; never waits."""
-        return self._process.poll() is None
+        return not self._ended()
 
     def __repr__(self) -> str:
         status = self._process.returncode
@@ -127,7 +127,6 @@ class Child:
         """Send a signal; if the child dies of it, that is no failure. A child that has ended gets none."""
         self._signals.add(signum)
         if self._process.returncode is None:
-            # subprocess would ask first whether it has ended, and take the stop of a child that we trace for its end.
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signum)
 
@@ -171,8 +170,9 @@ class Child:
         was_running = self.running
         if was_running and self._overdue:
             _procfs.python_stacks(self.pid)  # into its stderr, which is passed on
-        self._process.kill()  # by its number: it may not have the environment yet by which its descendants are found
+        self.kill()  # by itself: it may not have the environment yet by which its descendants are found
         _launch.end(self._token)
+        self._ended(None)
         self._process.wait()
         _launch.spawned[self.pid] = time.monotonic()
         self._talk.drain()
@@ -203,13 +203,22 @@ class Child:
             text = f"after {SEND_SECONDS} s {self!r} had not read what it was told\n{self._explain()}"
             raise TimeoutExpired(errno.ETIMEDOUT, text) from None
 
+    def _ended(self, patience: int | None = 0) -> bool:
+        """Whether it has ended, within *patience* ms; to subprocess, a child that we trace has also when it stops."""
+        if self._process.returncode is None:
+            poller = select.poll()
+            poller.register(self._pidfd, select.POLLIN)
+            if poller.poll(patience):
+                self._process.poll()
+        return self._process.returncode is not None
+
     def _wait_ended(self, timeout: float) -> None:
         # As `_wait` has seen it: whoever looked anew could see it end after the last messages were taken.
         self._wait(lambda: self._process.returncode is not None, Deadline.after(timeout), "end", timeout)
 
     def _wait(self, ready: Callable[[], bool], deadline: Deadline, what: str, timeout: float) -> None:
         while True:
-            ended = self._process.poll() is not None  # before the last messages are taken, or some could be missed
+            ended = self._ended()  # before the last messages are taken, or some could be missed
             self._talk.drain()
             if ready():
                 return

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -22,9 +23,6 @@ from ipckit.errors import NotFoundError, TimeoutExpired, syscall_error
 from ipckit.testing import Child, ChildFailed, Spawn, _procfs, pause, reached
 from ipckit.testing import spawn as spawn_one
 from ipckit.testing._wire import DUMP_SIGNAL
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SEIZE, INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
 
@@ -226,16 +224,31 @@ def test_child_that_is_killed(spawn: Spawn) -> None:
     child.kill()  # has nothing left to kill
 
 
-def test_child_that_we_trace_is_killed_though_it_has_just_stopped(spawn: Spawn) -> None:
+def stop_by_tracing(pid: int) -> None:
+    """Leave it in a stop of which the next waitpid(2) would tell."""
+    libc = ctypes.CDLL(None)
+    if libc.ptrace(SEIZE, pid, None, None) != 0:
+        pytest.skip("ptrace(2) is forbidden here")
+    libc.ptrace(INTERRUPT, pid, None, None)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def test_child_that_we_trace_runs_though_it_has_just_stopped(spawn: Spawn) -> None:
     child = spawn(hold)
     child.wait_reached("holding")
-    libc = ctypes.CDLL(None)
-    if libc.ptrace(SEIZE, child.pid, None, None) != 0:
-        pytest.skip("ptrace(2) is forbidden here")
-    libc.ptrace(INTERRUPT, child.pid, None, None)
-    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    stop_by_tracing(child.pid)
+    assert child.running
+    with pytest.raises(TimeoutExpired, match="did not end"):
+        child.join(timeout=0.01)
     child.kill()
     assert child.join() == -signal.SIGKILL
+
+
+def test_child_that_we_trace_is_closed_though_it_has_just_stopped() -> None:
+    with spawn_one(hold) as child:
+        child.wait_reached("holding")
+        stop_by_tracing(child.pid)
+    assert not Path("/proc", str(child.pid)).exists()  # neither left stopped, nor a zombie
 
 
 def test_crash_shows_the_stack_at_that_moment(spawn: Spawn) -> None:
