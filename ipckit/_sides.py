@@ -139,10 +139,12 @@ class Source(Side):
         self._positioned = False
 
     def leave(self) -> None:
-        """Undo `enter`; a file object goes on behind what was read."""
-        if self._positioned and self._file is not None:
-            self._file.seek(self.offset or 0)
-        super().leave()
+        """Undo `enter`; a file object goes on behind what was read, unless another thread has closed it."""
+        try:
+            if self._positioned and self._file is not None and not self._file.closed:
+                self._file.seek(self.offset or 0)
+        finally:
+            super().leave()
 
     def is_at_mark(self) -> bool:
         """Whether the next byte of a TCP stream is one that came as urgent: sockatmark(3).

@@ -53,8 +53,15 @@ class Transfer:
                 entered += 1
             return self._move(size, deadline, once=once)
         finally:
-            for side in self._sides[:entered]:
-                side.leave()
+            self._leave(entered)
+
+    def _leave(self, count: int) -> None:
+        """Leave the first *count* sides, each one whatever the other says to it."""
+        if count:
+            try:
+                self._sides[count - 1].leave()
+            finally:
+                self._leave(count - 1)
 
     def _move(self, size: int | None, deadline: Deadline | None, *, once: bool) -> int:
         source, most = self._source, self._target.piece

@@ -396,6 +396,37 @@ def send(writer: Any, file: io.BufferedRandom, timeout: float) -> int:
                 raise
 
 
+class Unseekable(io.FileIO):
+    """A file that breaks once it has told its position."""
+
+    def seek(self, *_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_file_that_another_thread_closes_leaves_the_pipe_usable(pipe: Ends, tmp_path: Path) -> None:
+    reader, writer = pipe
+    (tmp_path / "file").write_bytes(bytes(1 << 20))
+    file = (tmp_path / "file").open("rb")
+    thread, outcome = in_thread(lambda: writer.sendfile(file, timeout=20))
+    file.close()
+    went = len(reader.read(1 << 20))
+    thread.join(20)
+    assert isinstance(outcome[0], SyscallError)
+    assert (outcome[0].errno, outcome[0].completed) == (errno.EBADF, went)
+    writer.send(b"next", timeout=0)
+    assert reader.receive(timeout=0) == b"next"
+
+
+def test_a_file_without_its_position_leaves_the_pipe_usable(pipe: Ends, tmp_path: Path) -> None:
+    reader, writer = pipe
+    (tmp_path / "file").write_bytes(b"abc")
+    with Unseekable(tmp_path / "file") as file, pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        writer.sendfile(file)
+    assert reader.read() == b"abc"
+    writer.send(b"next", timeout=0)
+    assert reader.receive(timeout=0) == b"next"
+
+
 def test_vmsplice_puts_the_pages_themselves_in(pipe: Ends) -> None:
     reader, writer = pipe
     with mmap.mmap(-1, 2 * mmap.PAGESIZE) as memory:
