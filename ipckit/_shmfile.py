@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from ipckit._seals import Seal, seal_against
+from ipckit._seals import Seal, seal_against, seals_of
 from ipckit.errors import syscall_error
 
 if TYPE_CHECKING:
@@ -85,14 +85,22 @@ def reserve(fd: int, start: int, end: int, subject: object, *, full: str | None 
         LimitError: the file system is full (ENOSPC); the file has its old size again.
         AccessError: a seal of a memfd forbids to grow (EPERM).
     """
+    # What is sealed can't be given its old size again. So it gets its memory first, and then its size.
+    sealed = Seal.SHRINK in (seals_of(fd) or Seal(0))
     try:
-        _allocate(fd, start, end, end - start)
+        _allocate(fd, start, end, end - start, _allocate_beyond if sealed else os.posix_fallocate)
     except BaseException as error:
-        os.ftruncate(fd, start)
+        os.ftruncate(fd, start)  # to the size that it has, too: that frees what lies beyond
         if isinstance(error, OSError) and error.errno is not None:
             remedy = full if error.errno == errno.ENOSPC else seal_against(error.errno, fd, Seal.GROW)
             raise syscall_error(error.errno, "posix_fallocate", subject, remedy=remedy) from None
         raise
+    if sealed:
+        try:
+            os.ftruncate(fd, end)
+        except OSError as error:
+            number = error.errno or 0
+            raise syscall_error(number, "ftruncate", subject, remedy=seal_against(number, fd, Seal.GROW)) from None
 
 
 def fill_holes(fd: int, subject: object, *, full: str) -> None:
@@ -103,7 +111,7 @@ def fill_holes(fd: int, subject: object, *, full: str) -> None:
     """
     found = os.fstat(fd)
     try:
-        _allocate(fd, 0, found.st_size, found.st_size - found.st_blocks * 512)
+        _allocate(fd, 0, found.st_size, found.st_size - found.st_blocks * 512, os.posix_fallocate)
     except OSError as error:
         remedy = full if error.errno == errno.ENOSPC else None
         raise syscall_error(error.errno or 0, "posix_fallocate", subject, remedy=remedy) from None
@@ -127,14 +135,24 @@ def refuse_to_shrink(before: int, size: int, shrink: bool) -> None:  # noqa: FBT
         raise ValueError(f"size is {before} bytes now; pass shrink=True to cut it to {size}")
 
 
-def _allocate(fd: int, start: int, end: int, need: int) -> None:
+def _allocate(fd: int, start: int, end: int, need: int, allocate: Callable[[int, int, int], None]) -> None:
     # In chunks the kernel finds out only when everything is used up, the others' share, too: so ask before.
     space = os.fstatvfs(fd)
     free = space.f_bavail * space.f_frsize if space.f_blocks else _memory()  # a tmpfs without a limit says 0
     if need > free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for offset in range(start, end, _CHUNK):
-        os.posix_fallocate(fd, offset, min(_CHUNK, end - offset))
+        allocate(fd, offset, min(_CHUNK, end - offset))
+
+
+def _allocate_beyond(fd: int, offset: int, size: int) -> None:
+    """As `os.posix_fallocate`, but that the file's end stays where it is: fallocate(2)."""
+    from ipckit._native import lib
+
+    while (rc := lib.ipk_memory_allocate(fd, offset, size)) == -errno.EINTR:  # signal handlers run in between
+        pass
+    if rc:
+        raise OSError(-rc, os.strerror(-rc))
 
 
 def _publish_by_rename(path: str, mode: int, fill: Callable[[int], None], subject: str) -> int:

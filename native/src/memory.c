@@ -1,6 +1,7 @@
 #include "ipckit/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -24,4 +25,9 @@ int ipk_memory_lock(void *start, uint64_t size, int on_fault)
 int ipk_memory_unlock(void *start, uint64_t size)
 {
 	return munlock(start, (size_t)size) == 0 ? 0 : -errno;
+}
+
+int ipk_memory_allocate(int fd, uint64_t offset, uint64_t size)
+{
+	return fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) == 0 ? 0 : -errno;
 }

@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import struct
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from ipckit.testing import pause, reached
 from tests.primitives.standstill import HERE, before_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
@@ -273,6 +274,31 @@ def test_no_room_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(LimitError):
         Mapping.create(size=1 << 62, shared=False)
     assert os.listdir(tmp_path) == []
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """For this process, by RLIMIT_FSIZE; Python ignores the signal that comes with the error."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_is_sealed_against_shrinking_grows_as_a_whole_or_not_at_all() -> None:
+    with Mapping.create(size=PAGE_SIZE) as memory:
+        before = os.fstat(memory.fileno())
+        with no_file_larger_than(20 << 20), pytest.raises(SyscallError, match="RLIMIT_FSIZE") as caught:
+            memory.resize(40 << 20)
+        assert caught.value.errno == errno.EFBIG
+        after = os.fstat(memory.fileno())
+        assert (after.st_size, after.st_blocks) == (before.st_size, before.st_blocks)
+        assert memory.size == PAGE_SIZE
+        memory.resize(20 << 20)
+        assert os.fstat(memory.fileno()).st_blocks * 512 >= 20 << 20
+        assert memory.size == 20 << 20
 
 
 def test_holes_are_filled_on_request(tmp_path: Path) -> None:
