@@ -317,6 +317,17 @@ def reopen(cls: type[NamedHandle], name: str, identity: object, how: dict[str, A
     return handle
 
 
+def leads_to(path: str, fd: int) -> bool:
+    """Whether *path* is that of the very file which *fd* is open on.
+
+    It is not opened for that, which takes a descriptor: who has none left must be able to close and unlink.
+    """
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))
+    except OSError:
+        return False
+
+
 def new_name(name: str | None) -> str:
     """The name to create: the one given, or a unique one for None."""
     return unique_name() if name is None else name

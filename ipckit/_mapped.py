@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._arguments import check_int
-from ipckit._handle import NamedHandle
+from ipckit._handle import NamedHandle, leads_to
 from ipckit._shmfile import refuse_to_shrink, set_size
 from ipckit._views import Views
 from ipckit.errors import syscall_error
@@ -134,12 +134,7 @@ class MappedHandle(Views, NamedHandle):
         return self._name
 
     def _is_ours(self) -> bool:
-        # Not by opening it, which takes a descriptor: who has too few left must be able to close and unlink.
-        try:
-            found = os.stat(self._path(), follow_symlinks=False)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._identity()
+        return leads_to(self._path(), self._fd)
 
     def _release(self) -> None:
         fd, self._fd = self._fd, -1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipckit._handle import NamedHandle, descriptor_for_child, received_descriptor
+from ipckit._handle import NamedHandle, descriptor_for_child, leads_to, received_descriptor
 from ipckit._life import held, open_held, unlink_held
 from ipckit._names import posix_name
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit._shmfile import DIRECTORY
-from ipckit.errors import LayoutError, check
+from ipckit.errors import ClosedError, LayoutError, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +93,12 @@ class SegmentHandle(NamedHandle):
         if not self._name:
             raise ValueError(f"this {self._WHAT} is anonymous: it has no name to unlink, and goes with its memory")
         super().unlink()
+
+    def _is_ours(self) -> bool:
+        try:
+            return leads_to(segment_path(self._name), self.fileno())
+        except ClosedError:  # another thread is just about to have closed it
+            return False
 
     def _identity(self) -> tuple[int, int]:
         info = ffi.new("struct ipk_segment_info *")

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from ipckit._handle import NamedHandle
+from ipckit._handle import NamedHandle, leads_to
 from ipckit._names import check_mode, checked_path
 from ipckit._retry import expired, pause
 from ipckit._wait import Deadline
@@ -156,6 +156,9 @@ class Fifo(NamedHandle):
                 return os.open(f"/proc/self/fd/{self._fd}", access | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
                 raise syscall_error(error.errno or errno.EIO, "open", self._name) from None
+
+    def _is_ours(self) -> bool:
+        return leads_to(self._name, self._fd)
 
     def _identity(self) -> object:
         found = os.fstat(self._fd)

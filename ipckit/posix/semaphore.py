@@ -111,6 +111,9 @@ class Semaphore(Tokens, NamedHandle):
         """
         check(lib.ipk_posix_sem_unlink(os.fsencode(posix_name(name, prefix=_PREFIX))), "sem_unlink", name)
 
+    def _is_ours(self) -> bool:
+        return _inode(_path(self._name)) == self._inode  # nobody else's while its memory is mapped
+
     def _identity(self) -> tuple[int, int]:
         return self._inode
 

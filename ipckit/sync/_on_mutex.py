@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ipckit._life import held
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
-from ipckit._segment import open_segment
-from ipckit.errors import AccessError
-from ipckit.sync._inspected import inspected
 from ipckit.sync._object import Place, SyncHandle
 from ipckit.sync._ownership import ACQUIRED, check_policy
 from ipckit.sync.mutex import Mutex
@@ -94,14 +91,6 @@ class OnMutex(SyncHandle):
         if self._given is None:  # forgotten without a close, the mutex goes along without a warning of its own
             self._mutex.close()
         super()._release()
-
-    def _is_ours(self) -> bool:
-        try:
-            place = self._found(open_segment(self._name), self._name)
-        except AccessError:
-            return True  # made with a mode that shuts out its own maker
-        found = inspected(place)
-        return (found.id[0], found.id[1]) == self._identity()
 
     def _how(self) -> dict[str, Any]:
         return {"mutex": self._given} if self._given is not None else {"on_owner_death": self._mutex._policy}
