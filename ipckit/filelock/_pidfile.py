@@ -91,6 +91,7 @@ class PidFile(Handle):
             self._lock = lock  # so that `close` in another thread ends the wait
             taken = False
             try:
+                self._check_open()  # it may have been closed before it had this lock to close
                 taken = lock.acquire(timeout=deadline.left()) and self._leads_to(lock)
                 if taken:
                     self._write(lock)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ipckit.errors import AccessError, BusyError, NotFoundError
+from ipckit.errors import AccessError, BusyError, ClosedError, NotFoundError
 from ipckit.filelock import PidFile
 from ipckit.testing import pause, reached
 
@@ -89,6 +90,33 @@ def test_a_replaced_file_excludes_nobody_by_mistake(path: str) -> None:
         assert new.holder_pid() == os.getpid()
         new.release()
     assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["at first", "while it waited for another instance"])
+def test_close_in_another_thread_leaves_no_instance(path: str, lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when the file is about to be opened: for the first time, or because the one that was locked is gone."""
+    file = PidFile(path)
+    opened, opens = os.open, 0
+
+    def close_and_open(*args: Any, **how: Any) -> int:
+        nonlocal opens
+        opens += 1
+        if opens == lost + 1:
+            closer = threading.Thread(target=file.close)
+            closer.start()
+            closer.join()
+        fd = opened(*args, **how)
+        if opens <= lost:
+            os.unlink(path)
+        return fd
+
+    monkeypatch.setattr(os, "open", close_and_open)
+    with pytest.raises(ClosedError):
+        file.acquire()
+    monkeypatch.undo()
+    with PidFile(path) as other:
+        assert other.holder_pid() == os.getpid()
+    other.close()
 
 
 def test_many_instances_in_turn_are_never_two(path: str, spawn: Spawn) -> None:
