@@ -192,6 +192,8 @@ class SplicesIn(ByteWriting):
             return Transfer(None, to, "vmsplice", attempt).run(sum(map(len, views)), deadline)
         finally:
             self._lent[id(views)] = views
+            if self._closed:  # while it waited: then `close` has let go of what was lent, and will not do so again
+                self._lent.clear()
             for piece in memory:
                 # Not left to the garbage collector: it breaks where it meets a memoryview that cffi still exports.
                 ffi.release(piece)

@@ -466,6 +466,16 @@ def test_vmsplice_keeps_what_nobody_else_keeps(pipe: Ends) -> None:
     assert not writer._lent
 
 
+def test_vmsplice_that_is_ended_by_close_keeps_nothing(pipe: Ends) -> None:
+    _, writer = pipe
+    fill(writer)
+    thread, outcome = in_thread(lambda: writer.vmsplice([b"abc"], timeout=20))
+    writer.close()
+    thread.join(20)
+    assert isinstance(outcome[0], ClosedError)
+    assert not writer._lent
+
+
 def test_vmsplice_of_more_than_the_pipe_holds(pipe: Ends, spawn: Spawn) -> None:
     reader, writer = pipe
     many = [os.urandom(11) for _ in range(3000)]  # each takes a page of the pipe
