@@ -121,7 +121,7 @@ def _look(folder: str, name: str, held: dict[tuple[int, int], int]) -> QueueStat
     try:
         found = os.stat(path)
         fd = held.get((found.st_dev, found.st_ino))
-        return _status(f"/{name}", _read(path) if fd is None else _reread(fd), found)
+        return _status(f"/{name}", _read(path) if fd is None else _reread(fd, path, found), found)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -139,13 +139,19 @@ def _read(path: str) -> _Content:
         os.close(fd)
 
 
-def _reread(fd: int) -> _Content:
+def _reread(fd: int, path: str, wanted: os.stat_result) -> _Content:
     """What a descriptor that is there already tells: to open and close another one would drop our registration."""
     try:
         text = os.pread(fd, _ENOUGH, 0)
     except OSError:  # it is for sending alone
         text = b""
-    return _content(fd, text)
+    try:
+        content = _content(fd, text)
+        if os.path.samestat(os.fstat(fd), wanted):
+            return content
+    except OSError:
+        pass
+    return _read(path)  # another thread has closed it, and the registration has gone with it
 
 
 def _content(fd: int, text: bytes) -> _Content:

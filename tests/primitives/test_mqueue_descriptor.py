@@ -240,6 +240,35 @@ def test_looking_at_queues_drops_no_registration(queue: MessageQueue, mounted: s
         assert notification.armed
 
 
+@pytest.mark.parametrize("successor", [None, "/proc/self/status"], ids=["number is free", "number is a file's"])
+def test_a_queue_that_is_closed_while_it_is_looked_at_is_listed(
+    mounted: str, successor: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = MessageQueue.create()
+    queue.send(b"abc")
+    number, pread = queue.fileno(), os.pread
+
+    def close_and_read(fd: int, size: int, offset: int) -> bytes:
+        if not queue.closed and fd == number:
+            queue.close()
+            if successor is not None:
+                taken = os.open(successor, os.O_RDONLY)
+                if taken != number:
+                    os.dup2(taken, number)
+                    os.close(taken)
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", close_and_read)
+    try:
+        status = listed(queue.name, mounted)
+        assert status is not None
+        assert (status.messages, status.qsize) == (1, 3)
+    finally:
+        queue.unlink_name(queue.name)
+        if successor is not None:
+            os.close(number)
+
+
 def test_a_queue_that_is_open_for_sending_alone_is_listed_without_its_content(mounted: str) -> None:
     with MessageQueue.create() as made:
         name = made.name
