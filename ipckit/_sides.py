@@ -57,7 +57,7 @@ class Side:
         self._file: io.IOBase | None = None
         self._framed: Framed | None = None
         self.handle: Handle | None = None
-        self.hides_its_end = isinstance(thing, ByteReading) and not thing._poll_tells_the_end()
+        self.hides_its_end = isinstance(thing, ByteReading) and not thing._poll_tells_all()
         if isinstance(thing, Handle):
             self.handle = thing
             self._framed = thing if isinstance(thing, Framed) else None

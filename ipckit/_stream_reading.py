@@ -52,7 +52,7 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            if size > BULK and self._poll_tells_the_end():
+            if size > BULK and self._poll_tells_all():
                 wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull(size)
         except BlockingIOError:
@@ -70,7 +70,7 @@ class ByteReading(Framed):
         """
         deadline = None if timeout is None else Deadline.after(timeout)
         try:
-            if memoryview(buffer).nbytes >= BULK and self._poll_tells_the_end():
+            if memoryview(buffer).nbytes >= BULK and self._poll_tells_all():
                 wait_fd(self, self._fd, select.POLLIN, deadline)
             return self._pull_into(buffer)
         except BlockingIOError:
@@ -145,8 +145,8 @@ class ByteReading(Framed):
                 return
             yield message
 
-    def _poll_tells_the_end(self) -> bool:
-        """Whether who waits by poll(2) learns of the end."""
+    def _poll_tells_all(self) -> bool:
+        """Whether who waits by poll(2) learns of all that a read would find, and of the end."""
         return True
 
     def _wait_and_pull(self, pull: Callable[[], Any], deadline: Deadline | None) -> Any:

@@ -56,7 +56,7 @@ class PipeReader(PipeEnd, SplicesOut):
     def _facts(self) -> tuple[bool, ...]:
         return (self._was_written,)
 
-    def _poll_tells_the_end(self) -> bool:
+    def _poll_tells_all(self) -> bool:
         return not self._was_written
 
     def read(self, size: int = 65536, timeout: float | None = None) -> bytes:  # noqa: D102  # the base class's

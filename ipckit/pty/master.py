@@ -147,6 +147,9 @@ class PtyMaster(PtySide):
         """How many bytes a read would find now: FIONREAD, and what `read_until` has read beyond its marker."""
         return super().available + sum(map(len, self._ahead))
 
+    def _poll_tells_all(self) -> bool:
+        return not self._ahead
+
     def _pull(self, size: int) -> bytes:
         if self._ahead and (kept := self._kept(size)):
             return kept

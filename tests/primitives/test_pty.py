@@ -620,6 +620,27 @@ def test_read_until_that_gives_up_loses_nothing_and_shows_what_came(cooked: Side
     assert master.read(timeout=10) == b""
 
 
+@pytest.mark.parametrize("into", [False, True], ids=["read", "readinto"])
+def test_large_read_finds_what_came_after_the_marker(cooked: Sides, into: bool) -> None:
+    master, terminal = cooked
+    found: list[bytes] = []
+
+    def read() -> None:
+        buffer = bytearray(1 << 20)
+        found.append(bytes(buffer[: master.readinto(buffer)]) if into else master.read(len(buffer)))
+
+    terminal.write(b"login: root")
+    assert master.read_until(b"login: ", timeout=20) == b"login: "
+    reader = threading.Thread(target=read)
+    reader.start()
+    reader.join(20)
+    in_vain = reader.is_alive()
+    terminal.write(b"x")  # who waits for the kernel's bytes does so no longer
+    reader.join()
+    assert (found, in_vain) == ([b"root"], False)
+    assert master.read(timeout=20) == b"x"
+
+
 def test_read_until_limit_counts_the_marker(cooked: Sides) -> None:
     master, terminal = cooked
     terminal.write(b"12345>")
