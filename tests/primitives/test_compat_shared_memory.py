@@ -476,6 +476,14 @@ def test_items_that_cannot_be_stored(numbers: ours.ShareableList[Any]) -> None:
     assert list(numbers) == [1, "text"]
 
 
+@pytest.mark.parametrize("item", [1 << 63, -(1 << 63) - 1, "x" * 17, [1]])
+def test_an_item_that_is_refused_changes_nothing(numbers: ours.ShareableList[Any], item: object) -> None:
+    for position in (0, 1):
+        with pytest.raises((struct.error, TypeError, ValueError)):
+            numbers[position] = item
+    assert list(numbers) == [1, "text"]
+
+
 def test_positions_before_the_first_are_out_of_range(numbers: ours.ShareableList[Any]) -> None:
     with pytest.raises(IndexError):
         numbers[-3]
