@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ipckit.errors import SyscallError
 from ipckit.ring.queue import Queue
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ class Joinable(Queue[T]):
             self._unfinished.release()
         try:
             super()._put_all(messages, block, timeout)
-        except SyscallError as error:
-            for _ in messages[error.completed :]:
+        except BaseException:
+            for _ in messages:
                 self.task_done()
             raise
 

@@ -218,23 +218,28 @@ class Queue(Generic[T]):
             self._send(message, _seconds(block, timeout))
 
     def _put_all(self, messages: list[bytes], block: bool, timeout: float | None) -> None:  # noqa: FBT001
-        sent = 0
+        """Append them all; if it raises, whatever it is, those that were not put are left in *messages*."""
+        count = len(messages)
         if not self._overflow:
             try:
                 self._ring.send_many(messages, 0)
                 return
-            except TimeoutExpired as error:
-                sent = error.completed
-        deadline = Deadline.after(_seconds(block, timeout))
-        for n in range(sent, len(messages)):
-            if self._unbounded:
-                self._overflow.append(messages[n])
-                continue
-            try:
-                self._send(messages[n], deadline.left())
             except SyscallError as error:
-                error.completed = n
-                raise
+                del messages[: error.completed]
+                if not isinstance(error, TimeoutExpired):
+                    raise
+        deadline = Deadline.after(_seconds(block, timeout))
+        messages.reverse()  # for to take the last one out costs nothing
+        while messages:
+            if self._unbounded:
+                self._overflow.append(messages[-1])
+            else:
+                try:
+                    self._send(messages[-1], deadline.left())
+                except SyscallError as error:
+                    error.completed = count - len(messages)
+                    raise
+            messages.pop()
 
     def _send(self, message: bytes, seconds: float | None) -> None:
         try:

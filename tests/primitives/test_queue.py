@@ -11,6 +11,7 @@ import os
 import pickle
 import queue as standard
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,8 @@ from ipckit.compat.multiprocessing import JoinableQueue, SimpleQueue
 from ipckit.errors import ClosedError, LimitError, QueueEmpty, QueueFull
 from ipckit.ring.codec import Pickled, Plain
 from ipckit.ring.queue import Queue
-from ipckit.testing import wait_blocked
+from ipckit.signals import handler
+from ipckit.testing import reached, wait_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,6 +238,34 @@ def test_join_does_not_wait_for_what_could_not_be_put() -> None:
             jobs.put_many([1, bytes(3 << 20), 2])
         assert jobs.get(timeout=LONG) == 1
         jobs.task_done()
+        with pytest.raises(ValueError, match="too many times"):
+            jobs.task_done()
+
+
+class Interruption(Exception):
+    """What a signal handler raises."""
+
+
+def put_until_interrupted(jobs: JoinableQueue[int]) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interruption
+
+    with handler(signal.SIGUSR1, interrupt):
+        reached("putting")
+        with pytest.raises(Interruption):
+            jobs.put_many(range(5))
+
+
+def test_join_does_not_wait_for_what_a_signal_handler_kept_from_being_put(spawn: Spawn) -> None:
+    with contextlib.closing(JoinableQueue[int](2)) as jobs:
+        child = spawn(put_until_interrupted, jobs)
+        child.wait_reached("putting")
+        child.wait_blocked("futex")
+        child.send_signal(signal.SIGUSR1)
+        child.result()
+        assert jobs.get_many(5) == [0, 1]
+        for _ in range(2):
+            jobs.task_done()
         with pytest.raises(ValueError, match="too many times"):
             jobs.task_done()
 
