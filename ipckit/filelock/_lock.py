@@ -165,20 +165,34 @@ class FileLock(FdHandle):
 
     def _acquire_waiting(self, number: int, shared: bool, deadline: Deadline) -> bool:  # noqa: FBT001
         """Go on after an attempt that failed with the errno *number*."""
-        from ipckit._native import lib  # whoever never waits never loads it
+        from ipckit._native import ffi, lib  # whoever never waits never loads it
 
         if number not in {errno.EAGAIN, errno.EACCES}:  # fcntl_locking(2) allows both to a lock that is taken
             raise self._failure(number)
         self._attempt_failed()
         where = (self._fd, self._kind, not shared, self._start, self._length)
-        result = until(self, deadline, lambda end_ns: lib.ipk_filelock_wait(*where, end_ns))
+        taken = ffi.new("uint32_t *")
+        with self._in_use():  # so that a close in another thread finds the lock, or comes before it
+            try:
+                result = until(self, deadline, lambda end_ns: lib.ipk_filelock_wait(*where, end_ns, taken))
+            except BaseException:
+                if taken[0]:  # a signal handler raised between the lock and here
+                    self._restore()
+                raise
+            if result == 0:
+                self._held = shared
+                self._taken_here = True
+                return True
         if result == -errno.ETIMEDOUT:
             return False
-        if result < 0:
-            raise self._failure(-result)
-        self._held = shared
-        self._taken_here = True
-        return True
+        raise self._failure(-result)
+
+    def _restore(self) -> None:
+        """Have what this handle had before it waited; that never waits."""
+        if self._held is None:
+            self._give()
+        else:
+            self._take(self._held)
 
     def _attempt_failed(self) -> None:
         """The lock could not be converted, or taken."""

@@ -26,7 +26,8 @@ static int set_whole(int fd, int operation)
 	return flock(fd, operation) < 0 ? -errno : 0;
 }
 
-int ipk_filelock_wait(int fd, int kind, int exclusive, int64_t start, int64_t length, int64_t deadline_ns)
+int ipk_filelock_wait(int fd, int kind, int exclusive, int64_t start, int64_t length, int64_t deadline_ns,
+		      uint32_t *taken)
 {
 	int rc = ipk_interrupt_arm(deadline_ns);
 
@@ -37,6 +38,7 @@ int ipk_filelock_wait(int fd, int kind, int exclusive, int64_t start, int64_t le
 	else
 		rc = set_range(fd, kind == IPK_FILELOCK_OFD ? F_OFD_SETLKW : F_SETLKW, exclusive ? F_WRLCK : F_RDLCK, start, length);
 	ipk_interrupt_disarm();
+	*taken = rc == 0;
 	return (int)ipk_interrupt_reason(rc, deadline_ns);
 }
 

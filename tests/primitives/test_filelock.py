@@ -18,6 +18,7 @@ import pytest
 from ipckit.errors import AccessError, ClosedError, NotFoundError, SyscallError, TimeoutExpired
 from ipckit.filelock import FileRWLock, Flock, Holder, OfdLock, RecordLock
 from ipckit.testing import reached, wait_blocked
+from tests.contract.tools import when_main_thread_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +154,62 @@ def test_ctrl_c_ends_a_wait(path: str, spawn: Spawn) -> None:
         waiter.send_signal(signal.SIGINT)
         assert waiter.result() == "KeyboardInterrupt"
     lock.close()
+
+
+class HandlerError(Exception):
+    pass
+
+
+@pytest.fixture
+def raising() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise HandlerError
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def interrupted_with(lock: FileLock, owner: FileLock) -> None:
+    """Wait for the lock, get it, and have a signal handler raise before `acquire` is back.
+
+    The signal goes to another thread: it does not end the wait, and its handler runs when that has the lock.
+    """
+
+    def signal_and_release() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        owner.release()
+
+    releasing = when_main_thread_blocks(BLOCKING, signal_and_release)
+    with pytest.raises(HandlerError):
+        lock.acquire()
+    releasing.join()
+
+
+@pytest.mark.parametrize("kind", DESCRIPTION)
+@pytest.mark.usefixtures("raising")
+def test_a_handler_that_raises_when_the_lock_has_come_takes_none(kind: Any, path: str, stack: ExitStack) -> None:
+    lock, owner, other = (opened(stack, kind, path) for _ in range(3))
+    for _ in range(3):
+        owner.acquire()
+        interrupted_with(lock, owner)
+        assert lock.held is None
+        assert other.try_acquire()
+        other.release()
+
+
+@pytest.mark.usefixtures("raising")
+def test_a_handler_that_raises_when_a_lock_is_converted_leaves_it_as_it_was(path: str, stack: ExitStack) -> None:
+    lock, owner, other = (opened(stack, OfdLock, path) for _ in range(3))
+    for _ in range(3):
+        lock.acquire(shared=True)
+        owner.acquire(shared=True)
+        interrupted_with(lock, owner)
+        assert lock.held == "shared"
+        assert not other.try_acquire()
+        assert other.try_acquire(shared=True)
+        other.release()
+        lock.release()
 
 
 @pytest.mark.parametrize("kind", DESCRIPTION)

@@ -16,12 +16,14 @@
  *
  * kind: one of the above. exclusive: 0 for a shared lock. start, length: the bytes, length 0 to the end of the file
  * whatever that becomes; flock(2) ignores both. deadline_ns: absolute, CLOCK_MONOTONIC.
+ * taken: becomes 1 with the lock, so that a caller that is thrown out on the way back knows that it has it.
  * A lock that the owner has on these bytes already is converted. Blocks. Returns 0; -ETIMEDOUT; -EINTR after a signal
  * handler ran; -EDEADLK (record locks only: the kernel looks for circles of them); -EBADF (the descriptor is closed, or
  * not open for writing where exclusive, for reading where not); -EINVAL; -ENOLCK; -EOVERFLOW; what
  * ipk_interrupt_arm returns.
  */
-int ipk_filelock_wait(int fd, int kind, int exclusive, int64_t start, int64_t length, int64_t deadline_ns);
+int ipk_filelock_wait(int fd, int kind, int exclusive, int64_t start, int64_t length, int64_t deadline_ns,
+		      uint32_t *taken);
 
 /* Take a lock if that is possible now; arguments as above.
  *
