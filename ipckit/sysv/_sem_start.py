@@ -101,7 +101,7 @@ def _give(number: int, values: Sequence[int], subject: str) -> None:
     if len(values) + sum(value != 0 for value in values) <= min(most().semopm, lib.IPK_SYSV_SEM_OPS):
         ops = [(index, 0, 0) for index in range(len(values))]  # other programs may have set values, which stay
         ops += [(index, value, 0) for index, value in enumerate(values) if value]
-        result = quick.ipk_sysv_sem_op(number, ffi.new("struct ipk_sysv_sem_op[]", ops), len(ops), 0)
+        result = quick.ipk_sysv_sem_op(number, ffi.new("struct ipk_sysv_sem_op[]", ops), len(ops), 0, ffi.NULL)
         if result != -errno.EAGAIN:
             check(result, "semop", subject)
     else:
@@ -114,4 +114,5 @@ def _mark_started(number: int, first: int, subject: str) -> None:
     there_and_back = [(0, 1, 0), (0, -1, 0)]
     if first == VALUE_MAX:
         there_and_back.reverse()
-    check(quick.ipk_sysv_sem_op(number, ffi.new("struct ipk_sysv_sem_op[]", there_and_back), 2, 0), "semop", subject)
+    ops = ffi.new("struct ipk_sysv_sem_op[]", there_and_back)
+    check(quick.ipk_sysv_sem_op(number, ops, len(ops), 0, ffi.NULL), "semop", subject)

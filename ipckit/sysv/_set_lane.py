@@ -45,7 +45,7 @@ class CffiLane:
             ops = packed(pairs, None, undo=undo)
         except (TypeError, ValueError):
             return NOT_PLAIN
-        return quick.ipk_sysv_sem_op(self._id, ops, len(ops), 0)
+        return quick.ipk_sysv_sem_op(self._id, ops, len(ops), 0, ffi.NULL)
 
     def close(self) -> None:
         self._id = -1

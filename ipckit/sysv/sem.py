@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipckit import interrupt
 from ipckit._arguments import check_timeout
@@ -221,11 +221,9 @@ class SemaphoreSet(ControlledSet):
             return False
         ops = packed(pairs, self._size, undo=undo)
         if result == NOT_PLAIN:
-            result = quick.ipk_sysv_sem_op(self._id, ops, len(ops), 0)
+            result = quick.ipk_sysv_sem_op(self._id, ops, len(ops), 0, ffi.NULL)
         if result == _EAGAIN and deadline is not None:
-            result = interrupt.until(
-                self, deadline, lambda until_ns: lib.ipk_sysv_sem_op(self._id, ops, len(ops), until_ns)
-            )
+            result = self._wait(ops, pairs, undo, deadline)
         if result == 0:
             return True
         if result in (_EAGAIN, _ETIMEDOUT):
@@ -238,3 +236,22 @@ class SemaphoreSet(ControlledSet):
             remedy = f"a semaphore has at most {VALUE_MAX}, and a process at most that to undo"
             raise self._failure(result, "semop", remedy)
         raise self._failure(result, "semop")
+
+    def _wait(self, ops: Any, pairs: Pairs, undo: bool, deadline: Deadline) -> int:  # noqa: FBT001
+        """Do *ops*, which are those of *pairs*, until the deadline at most; 0, or -errno."""
+        done = ffi.new("uint32_t *")
+        try:
+            return interrupt.until(
+                self, deadline, lambda until_ns: lib.ipk_sysv_sem_op(self._id, ops, len(ops), until_ns, done)
+            )
+        except BaseException:
+            if done[0]:  # a signal handler raised between the operation and here
+                self._give_back(pairs, undo)
+            raise
+
+    def _give_back(self, pairs: Pairs, undo: bool) -> None:  # noqa: FBT001
+        """Give what an operation has taken that gave nothing; what was given, others may have by now."""
+        taken = tuple((index, -delta) for index, delta in pairs if delta)
+        if taken and all(delta > 0 for _, delta in taken):
+            ops = packed(taken, self._size, undo=undo)
+            quick.ipk_sysv_sem_op(self._number, ops, len(ops), 0, ffi.NULL)

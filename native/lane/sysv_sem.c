@@ -79,7 +79,7 @@ static PyObject *lane_op(PyObject *self, PyObject *const *args, Py_ssize_t count
 		if (!is_plain_pair(PyTuple_GetItem(args[0], i), undo, &ops[i]))
 			return PyLong_FromLong(NOT_PLAIN);
 	}
-	return PyLong_FromLong(ipk_sysv_sem_op(as_set_lane(self)->id, ops, (uint32_t)size, 0));
+	return PyLong_FromLong(ipk_sysv_sem_op(as_set_lane(self)->id, ops, (uint32_t)size, 0, NULL));
 }
 
 /* close(): every later call fails as on a set that does not exist */

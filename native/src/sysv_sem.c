@@ -36,10 +36,11 @@ static int wait_for_op(int id, struct sembuf *ops, uint32_t count, int64_t deadl
 	return errno == EAGAIN ? -ETIMEDOUT : -errno;
 }
 
-int ipk_sysv_sem_op(int id, const struct ipk_sysv_sem_op *ops, uint32_t count, int64_t deadline_ns)
+int ipk_sysv_sem_op(int id, const struct ipk_sysv_sem_op *ops, uint32_t count, int64_t deadline_ns, uint32_t *done)
 {
 	struct sembuf converted[IPK_SYSV_SEM_OPS];
 	short now = deadline_ns == 0 ? IPC_NOWAIT : 0;
+	int rc;
 
 	if (count > IPK_SYSV_SEM_OPS)
 		return -E2BIG;
@@ -49,8 +50,12 @@ int ipk_sysv_sem_op(int id, const struct ipk_sysv_sem_op *ops, uint32_t count, i
 		converted[i].sem_flg = (short)(now | (ops[i].undo ? SEM_UNDO : 0));
 	}
 	if (now)
-		return semop(id, converted, count) < 0 ? -errno : 0;
-	return wait_for_op(id, converted, count, deadline_ns);
+		rc = semop(id, converted, count) < 0 ? -errno : 0;
+	else
+		rc = wait_for_op(id, converted, count, deadline_ns);
+	if (done)
+		*done = rc == 0;
+	return rc;
 }
 
 int ipk_sysv_sem_values(int id, uint16_t *values)

@@ -28,7 +28,7 @@ from ipckit.errors import (
 from ipckit.features import limits
 from ipckit.sysv import SemaphoreSet, SetStatus
 from ipckit.testing import pause, reached, wait_blocked
-from tests.contract.tools import in_fork
+from tests.contract.tools import in_fork, when_main_thread_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -357,6 +357,46 @@ def test_a_member_is_a_lock(three: SemaphoreSet, spawn: Spawn) -> None:
     assert "SemaphoreMember 1 of" in repr(counter)
     with pytest.raises(ValueError, match="index"):
         three.member(3)
+
+
+class HandlerError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("undo", [False, True])
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda both, undo: both.op([(0, -1), (1, 0), (0, -1)], undo=undo),
+        lambda both, undo: both.member(0, undo=undo).acquire(timeout=30),
+        lambda both, undo: both.member(0, undo=undo).__enter__(),
+    ],
+    ids=["op", "member", "with"],
+)
+def test_a_handler_that_raises_when_the_tokens_have_come_takes_none(
+    take: Callable[[SemaphoreSet, bool], object], undo: bool
+) -> None:
+    """The signal goes to another thread: it does not end the wait, and its handler runs when that has its tokens."""
+
+    def interrupt(*_: object) -> None:
+        raise HandlerError
+
+    def signal_and_give() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        both.op([(0, 2)])
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with SemaphoreSet.create(size=2, remove_on_close=True) as both:
+            for _ in range(3):
+                giving = when_main_thread_blocks(("semtimedop",), signal_and_give)
+                with pytest.raises(HandlerError):
+                    take(both, undo)
+                giving.join()
+                assert both.values() == (2, 0)
+                both.set_values([0, 0])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_member_waits_and_is_woken(three: SemaphoreSet, spawn: Spawn) -> None:

@@ -43,10 +43,11 @@ int ipk_sysv_sem_get(int32_t key, uint32_t size, int create, uint32_t mode);
 /* Do all of these operations, as one, or none: semtimedop(2).
  *
  * They take effect in their order. deadline_ns: absolute, CLOCK_MONOTONIC; 0 never waits. Blocks until then at most.
+ * done: becomes 1 when they are done, so that a caller that is thrown out on the way back knows it; may be NULL.
  * Returns 0; -EAGAIN (only where deadline_ns is 0), -ETIMEDOUT; -EINTR after a signal handler ran; -EFBIG (an index),
  * -E2BIG (too many), -ERANGE (a value would exceed 32767), -ENOSPC (too many processes with SEM_UNDO), -EACCES,
  * -ENOMEM; -EINVAL (none; no such set), -EIDRM also when the set is removed meanwhile. */
-int ipk_sysv_sem_op(int id, const struct ipk_sysv_sem_op *ops, uint32_t count, int64_t deadline_ns);
+int ipk_sysv_sem_op(int id, const struct ipk_sysv_sem_op *ops, uint32_t count, int64_t deadline_ns, uint32_t *done);
 
 /* Read all values of the set, or write them: GETALL, SETALL. values: room for all. To write clears what all processes
  * have to undo. Does not block. Returns 0, -ERANGE, -EACCES, -EINVAL, -EIDRM. */
