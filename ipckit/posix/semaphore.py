@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit._arguments import check_int
 from ipckit._handle import NamedHandle, new_name
 from ipckit._names import check_mode, posix_name
 from ipckit._native import ffi, lib
 from ipckit._shmfile import DIRECTORY, publish, reserve
-from ipckit.errors import check
+from ipckit.errors import LayoutError, check
 from ipckit.posix._semaphore_lane import lane_of
 from ipckit.posix._tokens import VALUE_MAX, Tokens
 
@@ -91,14 +91,17 @@ class Semaphore(Tokens, NamedHandle):
         Raises:
             NotFoundError: there is no semaphore of that name (ENOENT).
             AccessError: its mode forbids reading or writing it (EACCES).
+            LayoutError: the file of that name is too short for one.
         """
         path = _path(posix_name(name, prefix=_PREFIX))
-        before = _inode(path)
+        before = _file(path)
         while True:
             sem = _opened(name)
-            after = _inode(path)
+            after = _file(path)
             if before == after is not None:
-                return cls(name, sem, after)
+                if after.size < _SIZE:  # sem_open(3) does not look; to touch what is not there is SIGBUS
+                    raise LayoutError(f"{name!r} is no semaphore: its file has {after.size} bytes, not {_SIZE}")
+                return cls(name, sem, after.inode)
             # Unlinked, and perhaps made anew, around our sem_open: nothing tells which of them we have.
             before = after
 
@@ -112,7 +115,8 @@ class Semaphore(Tokens, NamedHandle):
         check(lib.ipk_posix_sem_unlink(os.fsencode(posix_name(name, prefix=_PREFIX))), "sem_unlink", name)
 
     def _is_ours(self) -> bool:
-        return _inode(_path(self._name)) == self._inode  # nobody else's while its memory is mapped
+        found = _file(_path(self._name))
+        return found is not None and found.inode == self._inode  # nobody else's while its memory is mapped
 
     def _identity(self) -> tuple[int, int]:
         return self._inode
@@ -122,12 +126,19 @@ def _path(name: str) -> str:
     return f"{DIRECTORY}/{_PREFIX}{name[1:]}"
 
 
-def _inode(path: str) -> tuple[int, int] | None:
+class _File(NamedTuple):
+    """What tells the file of a semaphore from others, and its bytes."""
+
+    inode: tuple[int, int]
+    size: int
+
+
+def _file(path: str) -> _File | None:
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return _File((found.st_dev, found.st_ino), found.st_size)
 
 
 def _opened(name: str) -> Any:

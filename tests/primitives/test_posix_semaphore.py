@@ -8,13 +8,14 @@ import pickle
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import posix_ipc
 import pytest
 
 from ipckit._native import ffi, lib
-from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, NotFoundError, SyscallError
+from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, LayoutError, NotFoundError, SyscallError
 from ipckit.posix import Semaphore
 from ipckit.testing import pause, reached, wait_blocked
 from tests.contract.tools import when_main_thread_blocks
@@ -308,6 +309,18 @@ def test_a_handler_that_raises_when_the_token_has_come_takes_none(
             assert semaphore.try_acquire()
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_file_that_is_too_short_is_no_semaphore(size: int) -> None:
+    name = f"/short-{os.getpid()}"
+    path = Path(file_of(name))
+    path.write_bytes(bytes(size))
+    try:
+        with pytest.raises(LayoutError, match=f"has {size} bytes"):
+            Semaphore.open(name)
+    finally:
+        path.unlink()
 
 
 def test_close_ends_a_wait_in_another_thread(semaphore: Semaphore) -> None:
