@@ -50,7 +50,8 @@ class FileLock(Record):
     Attributes:
         type: "record" (the process has it: fcntl(2) F_SETLK), "ofd" (the open file description has it: F_OFD_SETLK),
             "flock", "lease" or "delegation" (of a file server).
-        file: the path, as a holder's descriptor tells it; None if no holder could be looked into.
+        file: the path, as a holder's descriptor tells it; None if no holder could be looked into, or
+            it is longer than that tells one (PATH_MAX).
         device: of the file, as proc_locks(5) tells it: on overlay and btrfs it is not what stat(2) tells.
         inode: of the file.
         shared: whether others may have it too.

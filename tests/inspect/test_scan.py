@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipckit.inspect._kinds import KINDS
+from ipckit.inspect._looking import Look
 from ipckit.inspect._processes.mounts import Mounts
 from ipckit.inspect._processes.procfs import FOLDER, living
 from ipckit.inspect._processes.scan import Scan
+from ipckit.inspect.file_locks import FileLock
 from ipckit.posix import MessageQueue
 from ipckit.sysv import SharedMemory as SysvMemory
 from ipckit.testing import pause
@@ -241,3 +243,31 @@ def test_locks_of_open_files_are_told(spawn: Spawn, tmp_path: Path) -> None:
     assert found.process.pid == child.pid
     assert found.line.split()[1:4] == ["FLOCK", "ADVISORY", "WRITE"]
     child.resume("locked")
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[int]:
+    """A folder whose path is longer than PATH_MAX."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("x" * 250, dir_fd=folder)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    yield folder
+    os.close(folder)
+
+
+def test_a_file_whose_path_is_too_long_to_be_told_hides_no_others(deep: int, fds: list[int]) -> None:
+    locked = os.open("locked", os.O_RDWR | os.O_CREAT, 0o600, dir_fd=deep)
+    fds += [locked, *os.pipe()]
+    with pytest.raises(OSError, match="File name too long"):
+        os.readlink(f"/proc/self/fd/{locked}")
+    fcntl.flock(locked, fcntl.LOCK_EX)
+    look = Look(["pipe", "fifo", "lock"])
+    assert os.getpid() in {process.pid for process in look.processes}
+    found = list(look)
+    (lock,) = (one for one in found if isinstance(one, FileLock) and one.inode == os.fstat(locked).st_ino)
+    assert (lock.file, lock.pids, lock.holders[0].descriptors) == (None, (os.getpid(),), (locked,))
+    assert f"pipe:[{os.fstat(fds[1]).st_ino}]" in {record.address for record in found}
+    assert any("longer than the kernel tells" in note for note in look.notes)

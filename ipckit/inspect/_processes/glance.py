@@ -86,7 +86,7 @@ class Glance:
             names = os.listdir(inside)
             for name in names if self._needs else names[:1]:  # who may list them may not always read their links
                 try:
-                    self._descriptor(Opened(inside, name, os.readlink(name, dir_fd=inside)))
+                    self._descriptor(Opened(inside, name, _link(name, inside)))
                 except (FileNotFoundError, ProcessLookupError):  # closed meanwhile
                     continue
                 except OSError as error:
@@ -120,7 +120,11 @@ class Glance:
 
     def _descriptor(self, opened: Opened) -> None:
         needs, link = self._needs, opened.link
-        if link[0] != "/":
+        if not link:
+            self.untouched += "fifo" in needs
+            if "lock" in needs:
+                self._fdinfo(opened)
+        elif link[0] != "/":
             if found := _NUMBERED.fullmatch(link):
                 if found[1] in needs:
                     self._note(found[1], 0, int(found[2]), opened)
@@ -240,3 +244,13 @@ class Glance:
             link = os.readlink(f"ns/{type}", dir_fd=self._folder)
             found = self._namespace[type] = int(link[len(type) + 2 : -1])
         return found
+
+
+def _link(name: str, folder: int) -> str:
+    """What the link of a descriptor tells; "" of a file whose path is longer than the kernel tells one (PATH_MAX)."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return ""

@@ -19,7 +19,7 @@ class LockLine(NamedTuple):
     """A lock that an open file has.
 
     Attributes:
-        path: the file, as /proc/PID/fd tells it.
+        path: the file, as /proc/PID/fd tells it; "" if it is longer than that tells one.
         line: what follows "lock:" in /proc/PID/fdinfo, such as "1: FLOCK  ADVISORY  WRITE 123 08:01:1234 0 EOF".
     """
 
@@ -35,7 +35,7 @@ class Opened(NamedTuple):
     Attributes:
         folder: our descriptor of the folder that has it.
         name: its number, as the folder has it.
-        link: what /proc/PID/fd tells of it.
+        link: what /proc/PID/fd tells of it; "" for a path that is longer than that tells one.
     """
 
     folder: int

@@ -42,7 +42,7 @@ _NEEDS = {
 _HIDDEN = "/proc is mounted with hidepid, and shows no processes of other users; how many there are is not known"
 _UNTOUCHED = (
     "open files that may be FIFOs were not asked what they are: {}; they lie on network or FUSE file systems, which "
-    "may never answer, or on broken ones"
+    "may never answer, or on broken ones, or have a path that is longer than the kernel tells one"
 )
 _PRIVATE = "this is a private pid namespace, as containers have: processes outside it are not seen"
 _EVERY = 0.1  # seconds between two calls that tell the progress

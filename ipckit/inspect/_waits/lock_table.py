@@ -191,4 +191,4 @@ def _key(line: LockLine) -> Key:
 def _found(lock: Lock, process: Process, descriptor: int, path: str) -> None:
     if (process, descriptor) not in lock.seen:
         lock.seen.append((process, descriptor))
-    lock.path = lock.path or path
+    lock.path = lock.path or path or None
