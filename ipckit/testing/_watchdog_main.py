@@ -11,6 +11,7 @@ import time
 from ipckit.testing import _procfs
 
 _LONGEST_MS = 24 * 3600 * 1000  # poll(2) takes an int of milliseconds, some 24 days
+_PATIENCE_MS = 5000  # with who should read the report
 
 
 def main(orders: int, parent: int) -> None:
@@ -44,13 +45,10 @@ def main(orders: int, parent: int) -> None:
 def _bite(watched: int, parent: int, what: str) -> None:
     # Stopped children must not be missed, nor children that a child starts while we look: parents come first.
     victims = [pid for pid in _procfs.descendants(parent) if pid != os.getpid()]
-    _say(f"\n=== watchdog: the time is up{', in ' + what if what != repr('') else ''} ===")
-    for pid in [parent, *victims]:
-        _say(_procfs.report(pid))
-        stacks = _procfs.python_stacks(pid)
-        if stacks and pid != parent:  # the watched process has written its own to this same file
-            _say(stacks)
-    _say(f"=== watchdog: kills {parent} and its children {victims} ===")
+    try:
+        _report(parent, victims, what)
+    except OSError:
+        pass  # nobody takes it
     try:
         signal.pidfd_send_signal(watched, signal.SIGSTOP)  # so that it starts no more of them
     except ProcessLookupError:
@@ -63,6 +61,16 @@ def _bite(watched: int, parent: int, what: str) -> None:
         pass
 
 
+def _report(parent: int, victims: list[int], what: str) -> None:
+    _say(f"\n=== watchdog: the time is up{', in ' + what if what != repr('') else ''} ===")
+    for pid in [parent, *victims]:
+        _say(_procfs.report(pid))
+        stacks = _procfs.python_stacks(pid)
+        if stacks and pid != parent:  # the watched process has written its own to this same file
+            _say(stacks)
+    _say(f"=== watchdog: kills {parent} and its children {victims} ===")
+
+
 def _kill(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
@@ -71,5 +79,16 @@ def _kill(pid: int) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Write it to standard error.
+
+    Raises:
+        OSError: nobody reads there; of a pipe that is full, after a while (TimeoutError).
+    """
+    file = sys.stderr.fileno()
+    poller = select.poll()
+    poller.register(file, select.POLLOUT)
+    data = f"{text}\n".encode(errors="backslashreplace")
+    while data:
+        if not poller.poll(_PATIENCE_MS):
+            raise TimeoutError
+        data = data[os.write(file, data[: select.PIPE_BUF]) :]  # so much can be written to a pipe without waiting

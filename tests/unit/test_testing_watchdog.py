@@ -105,6 +105,26 @@ def test_neither_a_held_gil_nor_blocked_signals_stop_it(spawn: Spawn, hang: Call
     assert "the time is up ===" in child._stderr_text()
 
 
+def hang_and_have_nobody_read() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Watchdog(0.1, stderr=writer):
+        time.sleep(1000)
+
+
+def hang_with_a_full_pipe() -> None:
+    _, writer = os.pipe()
+    while select.select([], [writer], [], 0)[1]:
+        os.write(writer, bytes(select.PIPE_BUF))
+    with Watchdog(0.1, stderr=writer):
+        os.write(writer, b"no more")
+
+
+@pytest.mark.parametrize("hang", [hang_and_have_nobody_read, hang_with_a_full_pipe])
+def test_it_bites_though_nobody_takes_its_report(spawn: Spawn, hang: Callable[[], None]) -> None:
+    assert spawn(hang).join() == -signal.SIGKILL
+
+
 def be_fed() -> int:
     with Watchdog(1000) as watchdog:
         os.kill(watchdog.pid, signal.SIGSTOP)  # or we might be held up for longer than it is told
