@@ -162,6 +162,19 @@ def test_a_signal_ends_the_wait_for_the_lock(tmp_path: Path, start: Callable[...
         assert waiter.finish()[:2] == (130, b"")
 
 
+def test_the_end_of_a_child_that_it_was_left_ends_no_wait(tmp_path: Path, start: Callable[..., Running]) -> None:
+    """As in ``sleep 1 & exec ipckit lock ...``."""
+    with closing(Flock(tmp_path / "lock")) as lock:
+        lock.acquire()
+        waiter = start("lock", tmp_path / "lock", "--", "echo", "mine")
+        waiter.wait_blocked("flock")
+        waiter.process.send_signal(signal.SIGCHLD)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiter.process.wait(0.5)
+        lock.release()
+        assert waiter.finish()[:2] == (0, b"mine\n")
+
+
 def test_synchronisation_objects(start: Callable[..., Running], spawn: Callable[..., object]) -> None:
     name = f"/{TAG}-mutex"
     mutex = sync.Mutex.create(name, unlink_on_close=True)

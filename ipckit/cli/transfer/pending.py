@@ -37,18 +37,20 @@ class Pending:
         signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
 
     def acquire(self, take: Callable[[float], Any], timeout: float | None) -> bool:
-        """Take something, waiting for it; False if there was none in that time, or a signal came first.
+        """Take something, waiting for it; False if there was none in that time, or a signal that ends us came first.
 
         Args:
             take: waits so many seconds at most, and returns whether it has it.
             timeout: seconds for all of it; None waits for ever.
         """
         deadline = Deadline.after(timeout)
+        # The end of a child is no reason to give up: a shell that became this command may have left it some.
+        ending = self.signums - {signal.SIGCHLD}
         while True:
             left = deadline.left()
             if take(SLICE if left is None else min(SLICE, left)):
                 return True
-            if deadline.expired or not self.signums.isdisjoint(signal.sigpending()):
+            if deadline.expired or not ending.isdisjoint(signal.sigpending()):
                 return False
 
     def forget(self) -> None:
