@@ -125,6 +125,13 @@ def test_processes(start: Callable[..., Running]) -> None:
     assert run("wait", "--exists", "--timeout", 0, address)[0] == 3
 
 
+def test_the_time_may_be_longer_than_poll_takes(start: Callable[..., Running]) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        waiter = start("wait", f"pid:{process.pid}", "--timeout", 1 << 31)
+        waiter.wait_blocked("poll")
+    assert waiter.finish() == (0, b"", "")
+
+
 def test_any_names_the_first(start: Callable[..., Running], tmp_path: Path) -> None:
     with inet.Stream.listen(("127.0.0.1", 0)) as listener:
         address = f"tcp:127.0.0.1:{listener.address[1]}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ipckit._wait import Deadline
 
 _LONGEST_MS = 50
+_MOST_MS = (1 << 31) - 1  # poll(2) takes an int of milliseconds, some 24 days
 
 
 class Condition:
@@ -51,7 +52,7 @@ class Readable(Condition):
 def pause(pending: Iterable[Condition], deadline: Deadline, turn: int) -> None:
     """Sleep until one may hold: as long as the kernel will tell, else 1 ms at first, and up to 50 ms later."""
     fds = [condition.fileno() for condition in pending]
-    left = -1 if (remaining := deadline.left()) is None else -int(-remaining * 1000 // 1)
+    left = -1 if (remaining := deadline.left()) is None else min(-int(-remaining * 1000 // 1), _MOST_MS)
     if -1 in fds:
         short = min(1 << min(turn, 6), _LONGEST_MS)
         left = short if left < 0 else min(short, left)
