@@ -71,9 +71,18 @@ def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: di
 
 
 def bearers(token: str) -> list[int]:
-    """The child and all that descends from it and was not given another environment, dead parents or not."""
+    """The child and all that descends from it and was not given another environment, dead parents or not.
+
+    Some may have come since; if there are none, none will.
+    """
     mark = f"{VARIABLE}={token}"
-    return [pid for pid in _procfs.pids() if mark in _procfs.environment(pid)]
+    looked_at: set[int] = set()
+    found: list[int] = []
+    # One that was listed may have forked, and ended, before it was looked at.
+    while not found and (new := [pid for pid in _procfs.pids() if pid not in looked_at]):
+        found = [pid for pid in new if mark in _procfs.environment(pid)]
+        looked_at.update(new)
+    return found
 
 
 def end(token: str) -> None:

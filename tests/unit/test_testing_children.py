@@ -20,7 +20,7 @@ import pytest
 
 from ipckit._handle import FdHandle
 from ipckit.errors import NotFoundError, TimeoutExpired, syscall_error
-from ipckit.testing import Child, ChildFailed, Spawn, _procfs, pause, reached
+from ipckit.testing import Child, ChildFailed, Spawn, _launch, _procfs, pause, reached
 from ipckit.testing import spawn as spawn_one
 from ipckit.testing._wire import DUMP_SIGNAL
 
@@ -590,3 +590,41 @@ def test_stderr_of_a_child_that_succeeds_is_passed_on(capsys: pytest.CaptureFixt
 
 def say_on_stderr() -> None:
     print("a word", file=sys.stderr)
+
+
+def leave_one_that_passes_on(fifo: str) -> None:
+    if pid := os.fork():
+        reached(str(pid))
+        os._exit(0)
+    with open(fifo) as told:
+        told.read()
+    if os.fork():
+        os._exit(0)
+    signal.pause()
+
+
+def test_descendant_that_forks_and_ends_while_it_is_looked_for_leaves_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fifo, listed = str(tmp_path / "fifo"), _procfs.pids
+    os.mkfifo(fifo)
+    child = spawn_one(leave_one_that_passes_on, fifo)
+    assert child.join() == 0
+    (forker,) = map(int, child._talk.reached)
+
+    def listed_and_then_it_forks() -> list[int]:
+        monkeypatch.undo()
+        found = listed()
+        watched = os.pidfd_open(forker)
+        with open(fifo, "w"):
+            pass
+        select.select([watched], [], [])
+        os.close(watched)
+        return found
+
+    monkeypatch.setattr(_procfs, "pids", listed_and_then_it_forks)
+    try:
+        child.close()
+        assert not _launch.bearers(child._token)
+    finally:
+        _launch.end(child._token)
