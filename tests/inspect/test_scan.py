@@ -6,11 +6,12 @@ import fcntl
 import mmap
 import os
 import pty
+import signal
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from ipckit.inspect._processes.mounts import Mounts
 from ipckit.inspect._processes.procfs import FOLDER, living
 from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.file_locks import FileLock
-from ipckit.posix import MessageQueue
+from ipckit.posix import MessageQueue, SharedMemory
 from ipckit.sysv import SharedMemory as SysvMemory
 from ipckit.testing import pause
 from tests.inspect.elsewhere import NOBODY, become_nobody, by, mapped
@@ -227,6 +228,34 @@ def descriptors_seen_by_nobody(pid: int) -> list[tuple[tuple[int, ...], int]]:
 def test_its_user_may_look_into_it_too(spawn: Spawn) -> None:
     with without_its_first_thread(NOBODY) as child:
         assert sorted(spawn(descriptors_seen_by_nobody, child.pid).result()) == [((0,), NOBODY), ((1,), NOBODY)]
+
+
+def leave_it_to_a_child(memory: SharedMemory) -> None:
+    pause("there")
+    if os.fork():
+        os._exit(0)
+    signal.pause()
+
+
+def test_what_a_process_leaves_to_a_child_before_its_turn_is_held(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SharedMemory.create(size=1, unlink_on_close=True) as memory:
+        child = spawn(leave_it_to_a_child, memory)
+        child.wait_reached("there")
+        look = Scan._look
+
+        def look_late(scan: Scan, pid: int, *more: Any) -> int:
+            if pid == child.pid:
+                child.resume("there")
+                child.join()
+            return look(scan, pid, *more)
+
+        monkeypatch.setattr(Scan, "_look", look_late)
+        status = os.fstat(memory.fileno())
+        holders = Scan.take({"shm"}).holders(status.st_dev, status.st_ino)
+        (heir,) = {holder.process.pid for holder in holders} - {os.getpid()}
+        assert heir != child.pid
 
 
 def lock_and_wait(path: str) -> None:

@@ -46,6 +46,7 @@ _UNTOUCHED = (
 )
 _PRIVATE = "this is a private pid namespace, as containers have: processes outside it are not seen"
 _EVERY = 0.1  # seconds between two calls that tell the progress
+_AGAIN = 20  # times at most that processes are listed: some programs never cease to start others
 
 
 class Thing(NamedTuple):
@@ -68,9 +69,10 @@ class Thing(NamedTuple):
 class Scan:
     """Who has what, at the moment of `take`.
 
-    Processes are looked at one after the other, so the whole is no single moment. Threads share what they have open,
-    and one of each process is looked at: what a thread that called unshare(2) with CLONE_FILES has for itself is not
-    seen.
+    Processes are looked at one after the other, so the whole is no single moment. Those that come meanwhile are looked
+    at, too: what one of them has of a parent that ended before its turn is not missed. Threads share what they have
+    open, and one of each process is looked at: what a thread that called unshare(2) with CLONE_FILES has for itself is
+    not seen.
 
     Attributes:
         processes: those that could be looked into; neither those that have ended (zombies) nor threads of the kernel.
@@ -105,17 +107,26 @@ class Scan:
         needs = frozenset(need for kind in kinds for need in _NEEDS.get(kind, ()))
         try:
             mounts = Mounts()
-            pids = sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
+            pids = _listed()
         except FileNotFoundError:
             raise syscall_error(errno.ENOSYS, "open", "/proc", remedy="/proc must be mounted") from None
         scan = cls()
-        untouched = 0
+        untouched = done = 0
         said = time.monotonic()
-        for done, pid in enumerate(pids, 1):
-            untouched += scan._look(pid, needs, mounts)
-            if progress is not None and (done == len(pids) or time.monotonic() >= said + _EVERY):
-                progress(done, len(pids))
-                said = time.monotonic()
+        known: set[int] = set()
+        for _ in range(_AGAIN):
+            known.update(pids)
+            for pid in pids:
+                untouched += scan._look(pid, needs, mounts)
+                done += 1
+                if progress is not None and time.monotonic() >= said + _EVERY:
+                    progress(done, len(known))
+                    said = time.monotonic()
+            pids = [pid for pid in _listed() if pid not in known]
+            if not pids:
+                break
+        if progress is not None:
+            progress(done, done)
         if hides_processes(mounts):
             scan.hidden, scan.unseen = True, max(1, scan.unseen)
             scan.notes.append(_HIDDEN)
@@ -184,3 +195,7 @@ class Scan:
             self.unseen += folder is None or living(folder) is not None
         except OSError as other:
             self.unseen += isinstance(other, PermissionError)
+
+
+def _listed() -> list[int]:
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
