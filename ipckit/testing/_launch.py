@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipckit.testing import _procfs
@@ -43,28 +44,25 @@ class Launched(NamedTuple):
 def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]) -> Launched:
     """Start the interpreter; TypeError if the function can't be found there or an argument can't be pickled."""
     where = name_of(function)
-    with Packed((args, kwargs)) as packed:
+    with Packed((args, kwargs)) as packed, ExitStack() as passed, ExitStack() as kept:
         ours, theirs = socket.socketpair()
+        passed.callback(theirs.close)
+        kept.callback(ours.close)
         watched, lifeline = os.pipe2(os.O_CLOEXEC)
+        passed.callback(os.close, watched)
+        kept.callback(os.close, lifeline)
         stderr = os.memfd_create("ipckit-child-stderr", os.MFD_CLOEXEC)
+        kept.callback(os.close, stderr)
         token = os.urandom(8).hex()
-        try:
-            process = subprocess.Popen(
-                [*_interpreter(theirs.fileno(), watched), where.qualname],
-                stdin=subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=(theirs.fileno(), watched, *packed.fds),
-                env={**os.environ, VARIABLE: token},
-            )
-        except BaseException:
-            ours.close()
-            os.close(lifeline)
-            os.close(stderr)
-            raise
-        finally:
-            child_fd = theirs.fileno()
-            theirs.close()
-            os.close(watched)
+        child_fd = theirs.fileno()
+        process = subprocess.Popen(
+            [*_interpreter(child_fd, watched), where.qualname],
+            stdin=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=(child_fd, watched, *packed.fds),
+            env={**os.environ, VARIABLE: token},
+        )
+        kept.pop_all()
         spawned[process.pid] = math.inf
         order = ("pytest" in sys.modules, where, packed.data)
         return Launched(where.qualname, process, ours, child_fd, lifeline, stderr, token, order)

@@ -6,6 +6,7 @@ import faulthandler
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ipckit._wait import Deadline
@@ -45,10 +46,13 @@ class Watchdog:
             stderr: the descriptor of a file, pipe or terminal that gets the report; our standard error by default.
         """
         Deadline.after(seconds)  # refuses what is no time
-        self._stderr = os.dup(2 if stderr is None else stderr)
-        theirs, self._orders = os.pipe2(os.O_CLOEXEC)
-        boot = _BOOT.format(path=sys.path, orders=theirs, parent=os.getpid())
-        try:
+        with ExitStack() as passed, ExitStack() as kept:
+            self._stderr = os.dup(2 if stderr is None else stderr)
+            kept.callback(os.close, self._stderr)
+            theirs, self._orders = os.pipe2(os.O_CLOEXEC)
+            passed.callback(os.close, theirs)
+            kept.callback(os.close, self._orders)
+            boot = _BOOT.format(path=sys.path, orders=theirs, parent=os.getpid())
             self._process = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", boot],
                 stdin=subprocess.DEVNULL,
@@ -57,12 +61,7 @@ class Watchdog:
                 pass_fds=(theirs,),
                 start_new_session=True,  # Ctrl-C is for the watched alone
             )
-        except BaseException:
-            os.close(self._orders)
-            os.close(self._stderr)
-            raise
-        finally:
-            os.close(theirs)
+            kept.pop_all()
         self._closed = False
         _watching.append(self)
         faulthandler.register(DUMP_SIGNAL, file=self._stderr, all_threads=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import errno
 import functools
 import os
 import pickle
+import resource
 import select
 import signal
 import subprocess
@@ -14,15 +16,18 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from ipckit._handle import FdHandle
 from ipckit.errors import NotFoundError, TimeoutExpired, syscall_error
-from ipckit.testing import Child, ChildFailed, Spawn, _launch, _procfs, pause, reached
+from ipckit.testing import Child, ChildFailed, Spawn, Watchdog, _launch, _procfs, pause, reached
 from ipckit.testing import spawn as spawn_one
 from ipckit.testing._wire import DUMP_SIGNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEIZE, INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
 
@@ -590,6 +595,42 @@ def test_stderr_of_a_child_that_succeeds_is_passed_on(capsys: pytest.CaptureFixt
 
 def say_on_stderr() -> None:
     print("a word", file=sys.stderr)
+
+
+def start_short_of_descriptors(start: Callable[[], object]) -> None:
+    """With one descriptor more each time, until there are enough."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = os.listdir("/proc/self/fd")
+    most = os.dup(0)  # the first number that is free
+    os.close(most)
+    while True:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        try:
+            start()
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            most += 1
+        else:
+            break
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        assert os.listdir("/proc/self/fd") == before
+
+
+def start_child() -> None:
+    spawn_one(int).close()
+
+
+def start_watchdog() -> None:
+    Watchdog(1000).close()
+
+
+@pytest.mark.parametrize("start", [start_child, start_watchdog])
+def test_what_cannot_be_started_for_want_of_descriptors_leaves_none_open(
+    spawn: Spawn, start: Callable[[], object]
+) -> None:
+    spawn(start_short_of_descriptors, start).result()
 
 
 def leave_one_that_passes_on(fifo: str) -> None:
