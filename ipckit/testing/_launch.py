@@ -27,6 +27,9 @@ spawned: dict[int, float] = {}
 With each goes the time (time.monotonic) of its end, from which on the pid may be another's; infinite before.
 """
 
+_lifelines: set[int] = set()
+"""Of the children that are there. A child lives as long as somebody has the write end of its pipe."""
+
 
 class Launched(NamedTuple):
     """A child that has been started and waits for its order."""
@@ -63,6 +66,7 @@ def launch(function: Callable[..., object], args: tuple[object, ...], kwargs: di
             env={**os.environ, VARIABLE: token},
         )
         kept.pop_all()
+        _lifelines.add(lifeline)
         spawned[process.pid] = math.inf
         order = ("pytest" in sys.modules, where, packed.data)
         return Launched(where.qualname, process, ours, child_fd, lifeline, stderr, token, order)
@@ -91,6 +95,22 @@ def end(token: str) -> None:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+
+
+def let_go(lifeline: int) -> None:
+    """Close our end of it."""
+    if lifeline in _lifelines:
+        _lifelines.remove(lifeline)
+        os.close(lifeline)
+
+
+def _let_go_of_all() -> None:
+    """In a forked copy of this process: with it, none of our children shall live on."""
+    for lifeline in list(_lifelines):
+        let_go(lifeline)
+
+
+os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 def _interpreter(channel: int, lifeline: int) -> list[str]:

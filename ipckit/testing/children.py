@@ -182,7 +182,8 @@ class Child:
             self._forward_stderr()
         self._output = self._stderr_text()
         self._talk.close()
-        for fd in (self._pidfd, self._lifeline, self._stderr):
+        _launch.let_go(self._lifeline)
+        for fd in (self._pidfd, self._stderr):
             os.close(fd)
         if failure:
             raise failure

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -561,6 +562,31 @@ def test_children_die_with_a_parent_that_is_killed(spawn: Spawn, uid: int) -> No
         assert select.select([grandchild], [], [], 20)[0]
     finally:
         os.close(grandchild)
+
+
+def be_parent_of_a_copy_too(writer: PipeEnd) -> None:
+    child = spawn_one(pause, "never")
+    child.wait_reached("never")
+    copy = os.fork()
+    if copy:
+        os.write(writer.fileno(), f"{child.pid} {copy}".encode())
+    signal.pause()
+
+
+def test_child_does_not_live_on_with_a_forked_copy_of_its_parent(spawn: Spawn) -> None:
+    read_fd, write_fd = os.pipe()
+    with PipeEnd(read_fd) as reader, PipeEnd(write_fd) as writer:
+        parent = spawn(be_parent_of_a_copy_too, writer)
+        grandchild, copy = (os.pidfd_open(int(pid)) for pid in os.read(reader.fileno(), 40).split())
+    try:
+        parent.kill()
+        assert select.select([grandchild], [], [], 20)[0]
+        assert not select.select([copy], [], [], 0)[0]
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(grandchild, signal.SIGKILL)
+        os.close(grandchild)
+        os.close(copy)
 
 
 def use_real_pytest() -> str:
