@@ -17,10 +17,13 @@ import pytest
 
 from ipckit.inspect._kinds import KINDS
 from ipckit.inspect._looking import Look
+from ipckit.inspect._processes import glance
+from ipckit.inspect._processes.glance import Glance
 from ipckit.inspect._processes.mounts import Mounts
 from ipckit.inspect._processes.procfs import FOLDER, living
 from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.file_locks import FileLock
+from ipckit.inspect.records import Process
 from ipckit.posix import MessageQueue, SharedMemory
 from ipckit.sysv import SharedMemory as SysvMemory
 from ipckit.testing import pause
@@ -185,7 +188,7 @@ def go_on():
         pass
     os.write(1, b"x")
     os.read(0, 1)
-    os._exit(0)
+    os.execlp("cat", "cat")
 uid = int(sys.argv[1])
 if os.getuid() != uid:
     os.setgroups([])
@@ -215,6 +218,43 @@ def test_a_process_lives_on_when_its_first_thread_has_ended(fds: list[int]) -> N
         assert held(scan, child.stdin.fileno(), "pipe", pid=child.pid)[1:] == ((0,), False, "r")
         assert held(scan, memfd, "memfd", pid=child.pid)[1:] == ((memfd,), False, "rw")
         assert (child.pid, os.getuid()) in {(process.pid, process.uid) for process in scan.processes}
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is looked into"])
+def test_a_process_lives_on_when_its_last_thread_becomes_its_first(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """As any does that calls execve(2)."""
+    look_for, descriptors = glance.living, Glance._descriptors
+    turns: list[str] = []
+    with without_its_first_thread(os.getuid()) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        pipe, echo = child.stdin.fileno(), child.stdout.fileno()
+
+        def become_cat(now: str) -> None:
+            turns.append(now)
+            if turns == [when]:
+                os.write(pipe, b"xy")
+                assert os.read(echo, 1) == b"y"
+
+        def look_for_one(folder: int) -> str | None:
+            found = look_for(folder)
+            if when == "before it is opened":
+                become_cat(when)
+            return found
+
+        def look_into(self: Glance) -> int:
+            if self._folder != folder and when == "before it is looked into":
+                become_cat(when)
+            return descriptors(self)
+
+        monkeypatch.setattr(glance, "living", look_for_one)
+        monkeypatch.setattr(Glance, "_descriptors", look_into)
+        folder = os.open(f"/proc/{child.pid}", FOLDER)
+        found = Glance(Process(child.pid, "", os.getuid()), folder, frozenset({"pipe"}), Mounts())
+        assert found.look()
+        os.close(folder)
+        assert turns == [when]
+        assert found.parts["pipe", 0, os.fstat(pipe).st_ino].descriptors == [0]
 
 
 def descriptors_seen_by_nobody(pid: int) -> list[tuple[tuple[int, ...], int]]:

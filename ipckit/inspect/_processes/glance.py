@@ -67,16 +67,31 @@ class Glance:
                 raise
         if thread is None:
             return False
-        if thread:
-            self._folder = os.open(thread, FOLDER, dir_fd=self._folder)
-            try:
-                self.process = self.process._replace(uid=os.fstat(self._folder).st_uid)
-                self._descriptors()
-                self._mappings()
-            finally:
-                os.close(self._folder)
-            return True
-        self._mappings()
+        if not thread:
+            self._mappings()
+        elif not self._look_into(thread):
+            return self.look()
+        return True
+
+    def _look_into(self, thread: str) -> bool:
+        """Gather all by one of the threads; False if it has ended meanwhile, or become the first one by execve(2)."""
+        whole = self._folder
+        try:
+            self._folder = os.open(thread, FOLDER, dir_fd=whole)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        try:
+            self.process = self.process._replace(uid=os.fstat(self._folder).st_uid)
+            self._descriptors()
+            self._mappings()
+        except (FileNotFoundError, ProcessLookupError):
+            self.parts.clear()
+            self.locks.clear()
+            self.untouched = 0
+            return False
+        finally:
+            os.close(self._folder)
+            self._folder = whole
         return True
 
     def _descriptors(self) -> int:
