@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ipckit.cli.failure import Failure
 from ipckit.cli.transfer.outcomes import outcomes
+from ipckit.errors import SyscallError
 
 if TYPE_CHECKING:
     from ipckit.process import PidFd
@@ -56,12 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failure("signal: it takes a process and a signal, or --list", status=2)
     with outcomes():
         signum = _number(arguments.signal)
+        failures = []
         for process in _processes(arguments.process, every=arguments.all):
             with process:
-                if arguments.value is None:
-                    process.send_signal(signum)
-                else:
-                    process.sigqueue(signum, arguments.value)
+                try:
+                    if arguments.value is None:
+                        process.send_signal(signum)
+                    else:
+                        process.sigqueue(signum, arguments.value)
+                except SyscallError as error:  # no reason to leave out the others
+                    failures.append(error)
+        if failures:
+            raise failures[0]
     return 0
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipckit import signals
+from ipckit.cli import signal as command
 from ipckit.testing import reached
 from tests.cli.shell import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ipckit.process import PidFd
     from ipckit.testing import Child
+    from tests.cli.calling import Done
 
 NAME = f"ipk-{os.getpid()}"
 WAITED = {signal.SIGUSR1, signal.SIGTERM, signal.SIGRTMIN + 2, signal.SIGRTMAX - 1}
@@ -69,6 +72,27 @@ def test_a_process_is_found_by_its_name(spawn: Callable[..., Child]) -> None:
     assert all(str(child.pid) in err for child in children)
     assert run("signal", "--all", NAME, "USR1", "--value", 7)[0] == 0
     assert [child.result()[:2] for child in children] == [(signal.SIGUSR1, 7)] * 2
+
+
+def test_one_that_has_just_ended_keeps_it_from_no_other(
+    spawn: Callable[..., Child], ipckit: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = {child.pid: child for child in [spawn(waits_for_one, NAME) for _ in range(2)]}
+    for child in children.values():
+        child.wait_reached("waiting")
+    named = command._named
+
+    def named_before_one_ended(name: str) -> list[PidFd]:
+        found = named(name)
+        ending = children.pop(found[0].pid)
+        ending.kill()
+        ending.join()
+        return found
+
+    monkeypatch.setattr(command, "_named", named_before_one_ended)
+    assert ipckit("signal", "--all", NAME, "USR1").status == 1
+    (other,) = children.values()
+    assert other.result()[0] == signal.SIGUSR1
 
 
 def test_the_list_and_wrong_usage() -> None:
