@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from ipckit.cli.failure import Failure
 from ipckit.cli.transfer.locks import Holding, lock_of, say_owner_died
@@ -110,7 +111,8 @@ def _run(command: list[str], environment: dict[str, str], signals: Pending) -> i
         if found.si_signo != signal.SIGCHLD:
             # What the terminal sent, all of its foreground got: the command had it already.
             if found.si_code != _SI_KERNEL:
-                os.kill(pid, found.si_signo)  # not yet waited for: the number is still its own
+                with suppress(PermissionError):  # it has become another user's, as sudo(8) does, and goes on
+                    os.kill(pid, found.si_signo)  # not yet waited for: the number is still its own
             continue
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:

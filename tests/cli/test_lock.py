@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,12 +20,13 @@ from ipckit.posix import Semaphore
 from ipckit.testing import reached, wait_blocked
 from tests.cli.calling import whole
 from tests.cli.shell import run, run_anew
+from tests.inspect.elsewhere import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from ipckit.pty import TerminalProcess
+    from ipckit.testing import Child
     from tests.cli.shell import Running
 
 TAG = f"ipckit-cli-lock-{os.getpid()}"
@@ -54,6 +57,8 @@ print("held", flush=True)
 while True:
     signal.pause()
 """
+
+SETPRIV = shutil.which("setpriv") or ""
 
 pytestmark = pytest.mark.slow
 
@@ -132,6 +137,37 @@ def test_signals_are_passed_on(signum: int, tmp_path: Path, start: Callable[...,
     holder.process.send_signal(signum)
     assert holder.finish()[:2] == (5, b"got\n")
     assert run("lock", "-n", path, "true")[0] == 0
+
+
+def lock_as_nobody(*words: str) -> int:
+    from ipckit.cli import commands, lock  # noqa: F401  # loads what nobody may not read, perhaps
+
+    become_nobody()
+    return commands.run(["lock", *words])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user, and make a program of its own")
+@pytest.mark.skipif(not SETPRIV, reason="setpriv(1) is not installed")
+def test_a_command_that_may_not_be_signalled_keeps_the_lock(spawn: Callable[..., Child]) -> None:
+    """As sudo(8) may not, that has become root."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.statvfs(folder).f_flag & os.ST_NOSUID:
+            pytest.skip("programs become nobody's here: the file system is mounted nosuid")
+        path, program = f"{folder}/lock", f"{folder}/become-root"
+        shutil.copy(SETPRIV, program)
+        os.chmod(program, 0o4755)
+        os.chmod(folder, 0o777)
+        child = spawn(lock_as_nobody, path, program, "--reuid=0", "sleep", "1000")
+        child.wait_blocked("rt_sigtimedwait")
+        (command,) = map(int, Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split())
+        wait_blocked(command, "nanosleep")  # so it is sleep(1) by now
+        child.send_signal(signal.SIGTERM)
+        child.wait_blocked("rt_sigtimedwait")
+        with closing(Flock(path)) as lock:
+            assert not lock.try_acquire()
+            os.kill(command, signal.SIGKILL)
+            assert child.result() == 128 + signal.SIGKILL
+            assert lock.try_acquire()
 
 
 def test_ctrl_c_of_a_terminal_reaches_the_command_once(
