@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipckit.cli.failure import Failure
+from ipckit.cli.transfer.quantities import seconds
 from ipckit.errors import IPCError, ProgramMismatchError, ProgramUnavailableError, RpcError
 from ipckit.rpc.client import Client
 from ipckit.rpc.rpcbind import PATH, PORT, Registered, Rpcbind, host_and_port
@@ -28,6 +29,7 @@ NAMES = Path("/etc/rpc")
 _NO_VERSION = 0
 _MOST_VERSIONS = 1000
 _UINT = (1 << 32) - 1
+_MOST_PORT = 65535
 _NUMBER = re.compile("[0-9]{1,20}|0[xX][0-9a-fA-F]{1,20}")
 
 
@@ -48,10 +50,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what.add_argument("-t", action="store_true", help="call the program by TCP")
     what.add_argument("-u", action="store_true", help="call the program by UDP")
     parser.add_argument("-T", metavar="NETID", choices=("tcp", "udp", "local"), help="call the program by NETID")
-    parser.add_argument("-n", metavar="PORT", type=int, help="the program's port, instead of asking the port mapper")
-    parser.add_argument("--port", metavar="PORT", type=int, default=PORT, help="of the port mapper: 111")
+    parser.add_argument("-n", metavar="PORT", type=_port, help="the program's port, instead of asking the port mapper")
+    parser.add_argument("--port", metavar="PORT", type=_port, default=PORT, help="of the port mapper: 111")
     parser.add_argument("--path", metavar="FILE", default=PATH, help=f"of this machine's port mapper: {PATH}")
-    parser.add_argument("--timeout", metavar="S", type=float, default=10.0, help="seconds for each answer: 10")
+    parser.add_argument("--timeout", metavar="S", type=seconds, default=10.0, help="seconds for each answer: 10")
     parser.set_defaults(run=run)
 
 
@@ -215,6 +217,12 @@ def _number(word: str, name: str) -> int:
     if not 0 <= number <= _UINT:
         raise Failure(f"rpcinfo: {name} must be from 0 to {_UINT}, not {word!r}", status=2)
     return number
+
+
+def _port(word: str) -> int:
+    if not word.isdecimal() or int(word) > _MOST_PORT:
+        raise argparse.ArgumentTypeError(f"must be a port, 0 to {_MOST_PORT}, not {word!r}")
+    return int(word)
 
 
 def _names() -> dict[int, str]:

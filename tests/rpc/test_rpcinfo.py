@@ -119,3 +119,19 @@ def test_names_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert rpcinfo._program("sunrpc") == 100000
     monkeypatch.setattr(rpcinfo, "NAMES", tmp_path / "none")
     assert rpcinfo._names() == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("-n", "65536", "-t", "localhost", "1"), "-n: must be a port, 0 to 65535, not '65536'"),
+        (("--port", "x"), "--port: must be a port, 0 to 65535, not 'x'"),
+        (("--timeout", "nan"), "--timeout: must be 0 or more seconds, not 'nan'"),
+    ],
+)
+def test_what_is_no_port_or_time_is_said(
+    words: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["rpcinfo", *words])
+    assert sentence in capsys.readouterr().err
