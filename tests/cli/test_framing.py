@@ -66,3 +66,12 @@ def test_a_stream_that_ends_within_a_message_or_is_something_else_is_told() -> N
         found.end()
     with pytest.raises(MessageTooLargeError, match="is it length-prefixed"):
         splitter("length").feed(b"GET / HTTP/1.0")
+
+
+def test_messages_before_something_else_are_taken() -> None:
+    found = splitter("length")
+    assert found.feed(framed("length", b"one") + framed("length", b"two") + b"GET / HTTP/1.0") == [b"one", b"two"]
+    with pytest.raises(MessageTooLargeError, match="is it length-prefixed"):
+        found.feed(b"\r\n")
+    with pytest.raises(MessageTooLargeError, match="is it length-prefixed"):
+        found.end()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipckit import BroadcastRing, Fifo, Latest, MpmcRing, SpscRing, features
-from ipckit.errors import NotFoundError
+from ipckit.errors import BrokenPeerError, EndOfStreamError, NotFoundError
 from ipckit.posix import MessageQueue
 from ipckit.sockets import inet, unix
 from tests.cli.shell import run, run_anew
@@ -200,6 +200,24 @@ def test_streams_carry_anything(tmp_path: Path, start: Callable[..., Running]) -
                     peer.write(data, timeout=20)
                 assert receiver.finish()[0] == 0
             assert (tmp_path / "data").read_bytes() == data
+
+
+def test_who_sends_something_else_keeps_a_listener_from_no_others(
+    tmp_path: Path, start: Callable[..., Running]
+) -> None:
+    path = str(tmp_path / "s")
+    receiver = start("recv", "--listen", "--all", "--length-prefixed", f"unix:{path}")
+    receiver.wait_blocked("poll")
+    with unix.Stream.connect(path) as one, unix.Stream.connect(path) as other:
+        one.send(b"before", timeout=20)
+        assert receiver.process.stdout.read(10) == b"\0\0\0\6before"
+        other.write(b"GET / HTTP/1.0\r\n\r\n", timeout=20)
+        with pytest.raises((EndOfStreamError, BrokenPeerError)):
+            other.receive(timeout=20)
+        one.send(b"after", timeout=20)
+    status, out, err = receiver.finish()
+    assert (status, out) == (0, b"\0\0\0\5after")
+    assert "is it length-prefixed?" in err
 
 
 def test_listening_takes_from_all_who_come(tmp_path: Path, start: Callable[..., Running]) -> None:

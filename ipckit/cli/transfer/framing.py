@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from ipckit.errors import PeerDiedError, syscall_error
+from ipckit.errors import MessageTooLargeError, PeerDiedError, syscall_error
 
 if TYPE_CHECKING:
     import argparse
@@ -84,14 +84,18 @@ class LengthPrefixed(Splitter):
         """The messages that *chunk* completes.
 
         Raises:
-            MessageTooLargeError: a message would have more than 256 MiB (EMSGSIZE).
+            MessageTooLargeError: the next message would have more than 256 MiB (EMSGSIZE).
         """
         self._buffer += chunk
         messages = []
         at = 0
-        while (length := self._length(at)) >= 0 and len(self._buffer) >= (end := at + _HEADER + length):
-            messages.append(bytes(memoryview(self._buffer)[at + _HEADER : end]))
-            at = end
+        try:
+            while (length := self._length(at)) >= 0 and len(self._buffer) >= (end := at + _HEADER + length):
+                messages.append(bytes(memoryview(self._buffer)[at + _HEADER : end]))
+                at = end
+        except MessageTooLargeError:
+            if not messages:  # else it is raised behind them
+                raise
         if at:
             del self._buffer[:at]
         return messages

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ipckit._wait import Deadline
 from ipckit.cli.transfer.endpoints import Endpoint
-from ipckit.errors import BrokenPeerError, EndOfStreamError, PeerDiedError, TimeoutExpired, syscall_error
+from ipckit.errors import (
+    BrokenPeerError,
+    EndOfStreamError,
+    MessageTooLargeError,
+    PeerDiedError,
+    TimeoutExpired,
+    syscall_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +80,7 @@ class Served(Endpoint):
             return
         except EndOfStreamError:
             pass
-        except (BrokenPeerError, PeerDiedError) as error:  # no reason to leave the others
+        except (BrokenPeerError, MessageTooLargeError, PeerDiedError) as error:  # no reason to leave the others
             print(f"ipckit: {error}", file=sys.stderr)
         self._poll.unregister(fd)
         del self._ends[fd]
