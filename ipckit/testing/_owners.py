@@ -44,9 +44,9 @@ def strangers(findings: list[Finding], since: float) -> set[Finding]:
     found = set()
     for finding in findings:
         users = set(_users(finding))
-        unique = _UNIQUE_NAME.search(str(finding.key[0]))
-        numbers = unique.groups() if unique else re.findall(r"\d+", str(finding.key[0]))
-        named = set(map(int, numbers))
+        name = finding.key[0] if isinstance(finding.key[0], str) else ""  # the number of a System V object is no pid
+        unique = _UNIQUE_NAME.search(name)
+        named = set(map(int, unique.groups() if unique else re.findall(r"\d+", name)))
         if finding.device in held_by_us or (users | named) & ours:
             continue
         # The last question is the dear one: all open files of all processes.

@@ -22,7 +22,7 @@ import sysv_ipc
 
 from ipckit._names import unique_name
 from ipckit.testing import LeakSnapshot, Spawn, _findings, _mappings, _procfs, pause, reached
-from tests.inspect.elsewhere import CLONE_NEWNS, enter, mount
+from tests.inspect.elsewhere import CLONE_NEWIPC, CLONE_NEWNS, enter, mount, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -306,3 +306,28 @@ def test_what_ended_children_might_have_made_is_told_by_the_pid_in_its_name_and_
     finally:
         path.unlink()
         other.unlink()
+
+
+def see_a_strangers_segment_with_our_pid_for_its_number() -> str:
+    """Returns what is told of it as a leak; in "skip: ..." why there is none."""
+    if why := enter(CLONE_NEWIPC) or written("/proc/sys/kernel/shm_next_id", str(os.getpid())):
+        return f"skip: {why}"
+    before = LeakSnapshot.take(strict=False)
+    reader, writer = os.pipe()
+    middle = os.fork()
+    if not middle:
+        if not os.fork():
+            memory = sysv_ipc.SharedMemory(None, sysv_ipc.IPC_CREX, size=1)
+            os.write(writer, str(memory.id).encode())
+            signal.pause()
+        os._exit(0)
+    os.waitpid(middle, 0)
+    assert int(os.read(reader, 20)) == os.getpid()
+    return "".join(line for line in before.leaked(timeout=0) if line.startswith("System V"))
+
+
+def test_the_number_of_a_system_v_object_is_not_taken_for_a_pid(spawn: Spawn) -> None:
+    told = spawn(see_a_strangers_segment_with_our_pid_for_its_number).result()
+    if told.startswith("skip"):
+        pytest.skip(told)
+    assert not told
