@@ -74,7 +74,7 @@ def _report(parent: int, victims: list[int], what: str) -> None:
 def _kill(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # it has become another user's, as sudo(8) does
         pass
 
 

@@ -17,6 +17,7 @@ import pytest
 from ipckit.errors import ClosedError
 from ipckit.testing import Spawn, Watchdog, pause, reached, wait_blocked
 from ipckit.testing import spawn as spawn_one
+from tests.inspect.elsewhere import become_nobody
 from tests.rights import may_trace_its_parent
 
 if TYPE_CHECKING:
@@ -123,6 +124,28 @@ def hang_with_a_full_pipe() -> None:
 @pytest.mark.parametrize("hang", [hang_and_have_nobody_read, hang_with_a_full_pipe])
 def test_it_bites_though_nobody_takes_its_report(spawn: Spawn, hang: Callable[[], None]) -> None:
     assert spawn(hang).join() == -signal.SIGKILL
+
+
+def hang_with_a_child_of_root() -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"]):
+        become_nobody()
+        pause("for ever")
+
+
+def bite_as_nobody(pid: int) -> None:
+    from ipckit.testing._watchdog_main import _bite  # while all that it needs may be read
+
+    watched = os.pidfd_open(pid)
+    become_nobody()
+    _bite(watched, pid, repr(""))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_it_bites_though_a_child_is_another_users(spawn: Spawn) -> None:
+    child = spawn(hang_with_a_child_of_root)
+    child.wait_reached("for ever")
+    spawn(bite_as_nobody, child.pid).result()
+    assert child.join() == -signal.SIGKILL
 
 
 def be_fed() -> int:
