@@ -7,6 +7,7 @@ import resource
 import select
 import socket
 import struct
+import time
 from contextlib import ExitStack, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -161,6 +162,20 @@ def test_idle_connections_have_their_time_where_it_is_set(mode: str) -> None:
         assert receive(busy) == success(1, words(7))
         assert is_ended(busy)
         assert all("idle_timeout is 0.1 s" in str(error) for error in it.errors)
+
+
+def test_a_call_that_waits_for_a_worker_came_in_time() -> None:
+    """The time for which the workers are busy is not the client's."""
+    it = Running("threads", workers=1, idle_timeout=0.05)
+    with it.connect("unix") as slow, it.connect("unix") as quick:
+        send(slow, call(1, 3))
+        send(quick, ADD)
+        with it.server:
+            assert it.service.waiting.wait(SECONDS)
+            time.sleep(0.3)
+            it.service.gate.set()
+            assert receive(slow) == success(1, words(7))
+            assert receive(quick) == SUM
 
 
 @both

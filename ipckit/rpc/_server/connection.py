@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
+from select import POLLIN, POLLOUT, poll
 from typing import TYPE_CHECKING, Any
 
 from ipckit._wait import NEVER_NS
@@ -201,10 +202,16 @@ class Connection(Port):
             if self.closed:
                 return
             setting, patience_ns = self._patience()
-            if patience_ns is None or self._since_ns + patience_ns > now_ns:
+            if patience_ns is None or self._since_ns + patience_ns > now_ns or self._is_ready():
                 return
             self.retire()
         self._fail(too_slow(setting, patience_ns))
+
+    def _is_ready(self) -> bool:
+        """Whether the peer waits for us, who were busy, or stopped."""
+        look = poll()
+        look.register(self.fd, POLLOUT if self._out else POLLIN)
+        return bool(look.poll(0))
 
     def _patience(self) -> tuple[str, int | None]:
         """The setting by which the peer is judged at present, and its nanoseconds."""
