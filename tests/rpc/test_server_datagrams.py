@@ -48,6 +48,23 @@ def test_copies_of_a_call_in_progress_are_dropped(mode: str) -> None:
 
 
 @both
+def test_a_call_in_progress_is_made_once_whatever_else_is_answered_meanwhile(mode: str) -> None:
+    with running(mode) as it, it.connect("udp") as sock, it.connect("udp") as other:
+        send(sock, call(1, 3))
+        assert it.service.waiting.wait(SECONDS)
+        it.service.waiting.clear()
+        for xid in range(duplicates.MOST_REPLIES + 1):
+            send(other, call(xid, 8))
+            assert receive(other) == success(xid, words(xid + 1))
+        send(sock, call(1, 3))
+        send(sock, call(2, 2, words(1, 1)))
+        assert receive(sock) == success(2, words(2))
+        send(sock, call(3, 4))
+        assert {receive(sock), receive(sock)} == {success(1, words(7)), success(3)}
+        assert not it.service.waiting.wait(0.05), "the copy was made, too"
+
+
+@both
 def test_one_way_calls_are_made_once(mode: str) -> None:
     with running(mode) as it, it.connect("udp") as sock:
         for _ in range(3):

@@ -27,20 +27,21 @@ IN_PROGRESS = InProgress()
 
 
 class DuplicateCache:
-    """The latest calls and their replies, bounded in number, bytes and age. Threads may share it.
+    """The latest replies, bounded in number, bytes and age, and the calls that are being made. Threads may share it.
 
     A call is known by its sender and its bytes: clients count their calls, and one that begins anew may come to a
     number that it used before, with other arguments.
     """
 
-    __slots__ = ("_bytes", "_entries", "_lock", "_most", "_most_bytes")
+    __slots__ = ("_begun", "_bytes", "_entries", "_lock", "_most", "_most_bytes")
 
     def __init__(self, most: int = MOST_REPLIES, most_bytes: int = MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
         self._bytes = 0
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Any, tuple[Reply | InProgress, int]] = OrderedDict()
+        self._begun: set[Any] = set()  # never forgotten before they are finished, whatever else is answered
+        self._entries: OrderedDict[Any, tuple[Reply, int]] = OrderedDict()
 
     @staticmethod
     def key(message: bytes, address: Any) -> Any:
@@ -50,18 +51,21 @@ class DuplicateCache:
     def begin(self, key: Any) -> Reply | InProgress | None:
         """None if the call is new, and is now in progress; otherwise its reply, or `IN_PROGRESS`."""
         with self._lock:
+            if key in self._begun:
+                return IN_PROGRESS
             entry = self._entries.get(key)
-            if entry is not None and (entry[0] is IN_PROGRESS or now_ns() - entry[1] < KEPT_NS):
+            if entry is not None and now_ns() - entry[1] < KEPT_NS:
                 return entry[0] or b""
-            self._put(key, IN_PROGRESS)
+            self._begun.add(key)
             return None
 
     def finish(self, key: Any, reply: Reply) -> None:
         """Keep *reply*; None: none was sent, and none is to be sent when the call comes again."""
         with self._lock:
+            self._begun.discard(key)
             self._put(key, reply)
 
-    def _put(self, key: Any, reply: Reply | InProgress) -> None:
+    def _put(self, key: Any, reply: Reply) -> None:
         entries = self._entries
         self._bytes -= _size(entries.pop(key, (None, 0))[0])
         entries[key] = reply, now_ns()
@@ -73,5 +77,5 @@ class DuplicateCache:
         return len(self._entries)
 
 
-def _size(reply: Reply | InProgress) -> int:
-    return 0 if reply is None or isinstance(reply, InProgress) else len(reply)
+def _size(reply: Reply) -> int:
+    return 0 if reply is None else len(reply)
