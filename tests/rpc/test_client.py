@@ -6,8 +6,11 @@ import errno
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,6 +162,19 @@ def test_what_a_call_had_no_time_to_send_goes_out_first(spawn: Spawn) -> None:
         assert client.call_raw(scripted.COUNT, timeout=20) == words(2)
     assert child.result() is None
     assert given_up == 3
+
+
+@pytest.mark.parametrize("own", [0.0, 0.001])
+def test_the_timeout_that_an_adopted_socket_had_does_not_count(own: float) -> None:
+    one, other = socket.socketpair()
+    one.settimeout(own)
+    with other, Client.adopt(unix.Stream.from_socket(one), PROGRAM, VERSION) as client, ThreadPoolExecutor(1) as pool:
+        called = pool.submit(client.call_raw, 0)
+        xid = other.recv(100)[4:8]
+        time.sleep(0.05)
+        other.sendall(words(LAST | 24) + xid + words(1, 0, 0, 0, 0))
+        assert called.result(20) == b""
+        assert one.gettimeout() is None
 
 
 def test_arguments_are_checked_before_anything_is_sent(spawn: Spawn) -> None:
@@ -380,8 +396,6 @@ class FromAHandlerError(Exception):
 
 @pytest.mark.slow
 def test_an_exception_anywhere_in_a_call_leaves_others_free_to_call(spawn: Spawn) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     within = ("_client/stream_link.py", "_client/reading.py", "_client/turns.py")
 
     def call_and_raise_at(index: int) -> bool:

@@ -52,6 +52,7 @@ class Reading(Generic[SocketT]):
         self._chunks: list[bytes] = []  # read, and not yet looked at
         self._sizes = (65536,)
         sock = handle.socket
+        sock.settimeout(None)  # whatever its user had set: an end of waiting would be taken for that of the connection
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _SLICE)
         self._fd = handle.fileno()
         self.spin = Spin(Allowance())
