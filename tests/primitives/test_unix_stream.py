@@ -349,15 +349,16 @@ def test_the_longest_path_and_one_more(tmp_path: Path, monkeypatch: pytest.Monke
         Stream.connect("ü" * 54)
 
 
+@pytest.mark.parametrize("name", ["s", "s" * 107], ids=["short", "long"])
 def test_a_stale_file_whose_absolute_path_is_too_long_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     deep = tmp_path / ("d" * 120)
     deep.mkdir()
     monkeypatch.chdir(deep)
     for _ in range(2):
-        Stream.listen("s", unlink_on_close=False).close()
-    assert [entry.name for entry in deep.iterdir()] == ["s"]
+        Stream.listen(name, unlink_on_close=False).close()
+    assert [entry.name for entry in deep.iterdir()] == [name]
 
 
 OWN = f"\0ipckit-{os.getpid()}-"  # all processes share these names
