@@ -157,6 +157,21 @@ def _port(port: int) -> int:
         return mapper.getport(serving.PROGRAM, 3, timeout=SECONDS)
 
 
+def test_a_server_leaves_the_registration_of_its_successor(tmp_path: Path) -> None:
+    with mapped(tmp_path) as (path, port):
+        old, new = Server(serving.Threaded(), register=path), Server(serving.Threaded(), register=path)
+        ports = [server.listen_tcp("127.0.0.1")[1] for server in (old, new)]
+        old.__enter__()
+        while _port(port) != ports[0]:
+            os.sched_yield()
+        with new:
+            while _port(port) != ports[1]:
+                os.sched_yield()
+            old.__exit__(None, None, None)
+            assert _port(port) == ports[1]
+        assert _port(port) == 0
+
+
 def test_a_server_that_cannot_register_does_not_serve(tmp_path: Path) -> None:
     server = Server(serving.Threaded(), register=tmp_path / "nobody")
     server.listen_unix(tmp_path / "s")

@@ -29,7 +29,7 @@ class Registration:
         self._services = services
         self._path = path
         self._report = report
-        self._netids: set[str] = set()
+        self._told: set[tuple[str, str]] = set()  # netids and addresses
 
     def begin(self, listeners: list[Any]) -> None:
         """Register all programs for all *listeners* that have a name which can be told.
@@ -40,7 +40,7 @@ class Registration:
         """
         with self._mapper() as mapper:
             for netid, address in filter(None, map(netid_and_address, listeners)):
-                self._netids.add(netid)
+                self._told.add((netid, address))
                 for service in self._services:
                     program, version = service.PROGRAM, service.VERSION
                     mapper.unset(program, version, netid, SECONDS)
@@ -50,15 +50,16 @@ class Registration:
                         raise syscall_error(errno.EACCES, "rpcbind", subject, remedy=remedy)
 
     def end(self) -> None:
-        """Remove them."""
-        netids, self._netids = self._netids, set()
-        if not netids:
+        """Remove them; those that another server has put in their place stay."""
+        told, self._told = self._told, set()
+        if not told:
             return
+        programs = {(service.PROGRAM, service.VERSION) for service in self._services}
         try:
             with self._mapper() as mapper:
-                for netid in netids:
-                    for service in self._services:
-                        mapper.unset(service.PROGRAM, service.VERSION, netid, SECONDS)
+                for one in mapper.dump(SECONDS):
+                    if (one.program, one.version) in programs and (one.netid, one.address) in told:
+                        mapper.unset(one.program, one.version, one.netid, SECONDS)
         except IPCError as error:  # the port mapper ended first
             self._report(error, None)
 
