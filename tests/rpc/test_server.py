@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -323,6 +324,36 @@ def test_an_awaitable_where_nothing_awaits_is_a_failure() -> None:
     with server, Client.connect_unix(address, PROGRAM, 6) as client, pytest.raises(errors.RemoteFailureError):
         client.call(Deceiving.PROCEDURES[0], timeout=SECONDS)
     assert "one returned an awaitable" in str(errors_seen[0])
+
+
+class Cancelled(Service):
+    PROGRAM, VERSION = PROGRAM, 7
+    PROCEDURES = (FAIL,)
+
+    def fail(self) -> Any:
+        raise asyncio.CancelledError
+
+
+def exits(*_: Any) -> Any:
+    sys.exit("as it was told")
+
+
+@both
+@pytest.mark.parametrize(("how", "error"), [({}, asyncio.CancelledError), ({"authenticate": exits}, SystemExit)])
+def test_whatever_is_raised_is_the_calls_failure_alone(
+    mode: str, how: dict[str, Any], error: type[BaseException]
+) -> None:
+    """No worker ends of it, and no loop."""
+    seen: list[BaseException] = []
+    workers = 1 if mode == "threads" else None
+    server = Server(Cancelled(), mode=mode, workers=workers, on_error=lambda error, _: seen.append(error), **how)
+    address = server.listen_unix()
+    with server, Client.connect_unix(address, PROGRAM, 7) as client:
+        for _ in range(2):
+            with pytest.raises(errors.RemoteFailureError):
+                client.call(FAIL, timeout=SECONDS)
+        assert client.call_raw(0, timeout=SECONDS) == b""
+    assert [type(one) for one in seen] == [error] * 2
 
 
 def test_what_does_not_go_together_is_refused() -> None:

@@ -66,7 +66,7 @@ class Answerer:
         try:
             verifier = self._doorkeeper.admit(call, head.credential, head.verifier)
             target = self._targets.find(head.program, head.version, head.procedure)
-        except Exception as error:
+        except BaseException as error:
             return self._failed(job, error, NONE)
         return self._make(job, target, head.start, call if target.wants_call else None, verifier)
 
@@ -86,7 +86,7 @@ class Answerer:
                     result.close()  # or Python warns of a coroutine that was never awaited
                 raise TypeError(f'{target.name} returned an awaitable: mode="asyncio" is for these')
             return _written(job, target, result, verifier)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             return self._failed(job, error, verifier)
 
     async def _awaited(self, job: Job, target: Target, result: Any, verifier: OpaqueAuth) -> Reply:
@@ -96,6 +96,8 @@ class Answerer:
             return self._failed(job, error, verifier)
 
     def _failed(self, job: Job, error: BaseException, verifier: OpaqueAuth) -> Reply:
+        if isinstance(error, KeyboardInterrupt) and self._plan.awaits:
+            raise error  # Ctrl-C in the loop's thread; a worker gets none
         if not isinstance(error, ANSWERS):
             self._plan.report(error, job.peer)
         return refusal(job.message[:4], error, verifier)
