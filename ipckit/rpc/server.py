@@ -192,7 +192,7 @@ class Server(Life):
         if self._registration is not None:
             self._registration.end()
         for listener in self._listeners:
-            listener.close()
+            self._plan.close(listener)
 
     def _refuse(self) -> None:
         """Never called: no mode serves in a child."""

@@ -58,7 +58,7 @@ class Acceptor:
         finally:
             self._poller = select.poll()
             self.cut_off()
-            (self.source or self._listener).close()
+            self.plan.close(self.source or self._listener)
 
     def count(self) -> int:
         """How many threads or processes there are."""

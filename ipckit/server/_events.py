@@ -157,7 +157,7 @@ class Events:
             if served.events != POLLIN:
                 self.plan.report(cut_off_error(), served.peer)
             self._end(served)
-        self._listener.close()
+        self.plan.close(self._listener)
 
     def _accept(self, gate: Gate) -> None:
         for _ in range(AT_ONCE):

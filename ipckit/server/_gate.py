@@ -78,4 +78,4 @@ class Gate:
 
     def close(self) -> None:
         """Stop listening: whoever waits to be accepted learns that nobody will."""
-        self._listener.close()
+        self._plan.close(self._listener)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipckit.errors import IPCError
 
@@ -43,6 +43,13 @@ class Plan:
             self.on_error(error, peer)
         except Exception:
             logger.exception("on_error failed")
+
+    def close(self, handle: Any) -> None:
+        """Let *handle* go; where its name can't be removed any more, that is told, and ends nothing."""
+        try:
+            handle.close()
+        except IPCError as error:
+            self.report(error, None)
 
 
 def log_error(error: BaseException, peer: Peer | None) -> None:

@@ -104,11 +104,11 @@ class Server(Life):
         return self._kind(self._plan, switch, self._listener, source_of(self._listener, self._plan))
 
     def _let_go(self) -> None:
-        self._listener.close()
+        self._plan.close(self._listener)
 
     def _refuse(self) -> None:
         if connects(self._listener):
-            self._listener.close()  # or clients would go on coming, and wait in vain
+            self._plan.close(self._listener)  # or clients would go on coming, and wait in vain
 
 
 def _loop_of(mode: str) -> Any:

@@ -78,10 +78,16 @@ class SocketHandle(FdHandle):
         self.socket.setblocking(flag)
 
     def close(self) -> None:
-        """Let go of the socket; one that made its path in this process removes that, if it is still its own."""
-        if not self._closed and self._binding is not None:
-            self._binding.unlink()  # before the socket goes: as long as it lives nobody takes the path for dead
-        super().close()
+        """Let go of the socket; one that made its path in this process removes that, if it is still its own.
+
+        Raises:
+            AccessError: its directory no longer lets us (EACCES); the socket is closed all the same.
+        """
+        try:
+            if not self._closed and self._binding is not None:
+                self._binding.unlink()  # before the socket goes: as long as it lives nobody takes the path for dead
+        finally:
+            super().close()
 
     def _peer_name(self) -> Any:
         try:

@@ -22,7 +22,7 @@ from ipckit.pipe import Pipe
 from ipckit.server import MODES, Server
 from ipckit.sockets import inet
 from ipckit.sockets.unix import SeqPacket, Stream
-from ipckit.testing import LeakSnapshot, _procfs, pause
+from ipckit.testing import LeakSnapshot, _procfs, pause, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ipckit.testing import Child, Spawn
 
 SECONDS = 20
+NOBODY = 65534
 IDLE = 0.1  # seconds
 BIG = 200_000
 WAITS = ("poll", "epoll_wait")
@@ -393,6 +394,52 @@ def test_a_handler_may_stop_the_server(mode: str, tmp_path: Path) -> None:
         assert ask(client, b"stop") == b"stop"
         assert at_end(client)
     assert not os.path.exists(address)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_rights_that_were_given_up_do_not_spoil_the_stop(mode: str, beside: bool, tmp_path: Path, spawn: Spawn) -> None:
+    """A server that has become another user can't remove its path; that is told, and all else goes on."""
+    folder = tmp_path / "root's"
+    folder.mkdir(mode=0o700)
+    address = str(folder / "s")
+    child = spawn(stop_without_rights, address, mode, beside)
+    child.wait_reached("listening")
+    with Stream.connect(address) as client:
+        assert ask(client, b"stop") == b"stop"
+        assert at_end(client)
+    if beside:
+        child.wait_reached("served")
+        child.resume("served")
+    assert child.result() == ["AccessError"]
+    with pytest.raises(BrokenPeerError):
+        Stream.connect(address)
+    folder.chmod(0o700)
+    os.unlink(address)
+
+
+def stop_without_rights(address: str, mode: str, beside: bool) -> list[str]:
+    told: list[str] = []
+    listener = Stream.listen(address)
+    server = Server(
+        listener,
+        lambda message, _: server.stop() or message,
+        mode=mode,
+        on_error=lambda error, _: told.append(type(error).__name__),
+    )
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    else:
+        os.chmod(os.path.dirname(address), 0o500)
+    reached("listening")
+    if beside:
+        with server:
+            pause("served")
+    else:
+        server.serve_forever()
+    assert listener.closed
+    return told
 
 
 def test_stop_before_it_runs_and_from_another_thread(mode: str, tmp_path: Path) -> None:
