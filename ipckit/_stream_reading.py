@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ipckit._framing import CHUNK, HEADER_SIZE, Framed, Framing, at_least_one, unpack_header
 from ipckit._queued import queued
 from ipckit._retry import failure, retry
-from ipckit._turn import refuse, wait_for
 from ipckit._wait import Deadline, wait_fd
 from ipckit.errors import EndOfStreamError, IPCError, PeerDiedError, TimeoutExpired
 
@@ -107,10 +106,12 @@ class ByteReading(Framed):
         framing = self._framing
         turn = framing.receiving
         lock = turn.lock
-        if not lock.acquire(False):
-            wait_for(lock, self, deadline, "receive")
-        if turn.inside:
-            refuse(lock, self, "receive")
+        try:
+            if not lock.acquire(False) or turn.inside:
+                turn.contend(lock, self, deadline, "receive")
+        except BaseException:
+            turn.let_go(lock)
+            raise
         turn.inside = True
         try:
             message = None if framing.incoming.begun else self._whole(framing)

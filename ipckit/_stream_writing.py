@@ -11,7 +11,6 @@ from ipckit._framing import HEADER_SIZE, Framed, byte_view, pack_header, too_lar
 from ipckit._retry import failure, retry
 from ipckit._sides import Source, Target
 from ipckit._transfer import Transfer, check_size
-from ipckit._turn import refuse, wait_for
 from ipckit._wait import Deadline
 from ipckit.errors import IPCError, SyscallError, TimeoutExpired
 
@@ -97,10 +96,12 @@ class ByteWriting(Framed):
         header = pack_header(size)
         turn = framing.sending
         lock = turn.lock
-        if not lock.acquire(False):
-            wait_for(lock, self, deadline, "send")
-        if turn.inside:
-            refuse(lock, self, "send")
+        try:
+            if not lock.acquire(False) or turn.inside:
+                turn.contend(lock, self, deadline, "send")
+        except BaseException:
+            turn.let_go(lock)
+            raise
         turn.inside = True
         try:
             if framing.unsent:

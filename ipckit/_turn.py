@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipckit._wait import SLICE_NS, Deadline
 from ipckit.errors import syscall_error
@@ -40,10 +40,12 @@ class Turn:
             ClosedError: *handle* was closed meanwhile.
         """
         lock = self.lock
-        if not lock.acquire(False):
-            wait_for(lock, handle, deadline, verb)
-        if self.inside:
-            refuse(lock, handle, verb)
+        try:
+            if not lock.acquire(False) or self.inside:
+                self.contend(lock, handle, deadline, verb)
+        except BaseException:
+            self.let_go(lock)
+            raise
         self.inside = True
         return lock
 
@@ -51,6 +53,18 @@ class Turn:
         """Let the next thread in."""
         self.inside = False
         lock.release()
+
+    def contend(self, lock: Any, handle: Handle, deadline: Deadline | None, verb: str) -> None:
+        """Wait where another thread has *lock*; raise BusyError where this one has it twice."""
+        if not lock._is_owned():
+            wait_for(lock, handle, deadline, verb)
+        if self.inside:
+            refuse(lock, handle, verb)
+
+    def let_go(self, lock: Any) -> None:
+        """Have *lock* not stay with this thread where an exception of a signal handler came as it had just taken it."""
+        while not self.inside and lock._is_owned():
+            lock.release()
 
 
 def wait_for(lock: threading.RLock, handle: Handle, deadline: Deadline | None, verb: str) -> None:

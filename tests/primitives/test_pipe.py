@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,7 +36,7 @@ from ipckit.pipe import PIPE_BUF, PacketReader, PacketWriter, Pipe, PipeReader, 
 from ipckit.testing import pause, reached, wait_blocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
@@ -790,6 +791,32 @@ def test_a_handler_that_raises_in_mid_message_loses_nothing(pipe: Ends) -> None:
     assert reader.receive(timeout=20) == big
     assert reader.receive(timeout=20) == b"next"
     thread.join()
+
+
+@pytest.mark.parametrize("verb", ["send", "flush", "receive"])
+def test_a_handler_that_raises_as_a_turn_is_taken_leaves_it_to_others(pipe: Ends, verb: str) -> None:
+    reader, writer = pipe
+    writer.send(b"message")
+    calls: dict[str, Callable[[], object]] = {
+        "send": lambda: writer.send(b"not sent"),
+        "flush": writer.flush,
+        "receive": reader.receive,
+    }
+
+    def raise_behind_acquire(_frame: object, event: str, function: Any) -> None:
+        if event == "c_return" and function.__name__ == "acquire":
+            raise KeyError("from the handler")
+
+    sys.setprofile(raise_behind_acquire)
+    try:
+        with pytest.raises(KeyError, match="from the handler"):
+            calls[verb]()
+    finally:
+        sys.setprofile(None)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(reader.receive, 20).result() == b"message"
+        pool.submit(writer.send, b"next", 20).result()
+        assert pool.submit(reader.receive, 20).result() == b"next"
 
 
 def test_closing_in_a_forked_child_leaves_the_parents_end_open(pipe: Ends) -> None:
