@@ -56,7 +56,7 @@ class AsyncClient:
         self._caller = caller
         self._link = link
         self._connect = connect
-        self._renewing = asyncio.Lock()
+        self._renewing: set[asyncio.Future[None]] | None = None  # those who wait for a task that connects, if one does
         self._closed = False
 
     @classmethod
@@ -216,11 +216,24 @@ class AsyncClient:
         """A new link, *failed* having found the present one broken."""
         if self._connect is None:
             raise copy.copy(failed.reason) from None
-        async with self._renewing:
-            if self._link.broken is not None and not self._closed:  # no other task was faster
+        while (waiting := self._renewing) is not None:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.add(turn)
+            try:
+                await self._link.until(turn, deadline)
+            finally:
+                waiting.discard(turn)
+        if self._link.broken is not None and not self._closed:  # no other task was faster
+            self._renewing = set()
+            try:
                 self._link = await self._connect(None if deadline is None else deadline.left())
-                if self.closed:  # meanwhile
-                    self._link.close()
+            finally:
+                waiting, self._renewing = self._renewing, None
+                for turn in waiting:
+                    if not turn.done():
+                        turn.set_result(None)
+            if self.closed:  # meanwhile
+                self._link.close()
         return self._link
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from contextlib import asynccontextmanager
+import socket
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ipckit import errors
 from ipckit.rpc import AsyncClient, AuthStat, Procedure
-from ipckit.sockets import inet
+from ipckit.sockets import inet, unix
 from tests.rpc import scripted
 from tests.rpc.calling import LOOPBACK, PROGRAM, VERSION, hear_nobody, kept_port, listen
 from tests.rpc.scripted import LAST, words
@@ -170,6 +171,31 @@ def test_a_broken_connection_is_made_anew(spawn: Spawn, kind: str) -> None:
             ]
             client.close()
             assert await asyncio.get_running_loop().run_in_executor(None, child.result) == 5
+
+    run(main())
+
+
+def test_who_waits_while_another_task_connects_has_its_own_timeout() -> None:
+    async def main() -> None:
+        with unix.Stream.listen(None, backlog=0) as listener, ExitStack() as stack:
+            address = listener.getsockname()
+            client = await AsyncClient.connect_unix(address, PROGRAM, VERSION, reconnect=True, timeout=20)
+            listener.accept(timeout=20).close()
+            await client._link.wait_closed()
+            while True:  # until nobody more is let in
+                other = stack.enter_context(socket.socket(socket.AF_UNIX))
+                other.setblocking(False)
+                if other.connect_ex(address):
+                    break
+            patient = asyncio.create_task(client.call_raw(0))
+            await asyncio.sleep(0)
+            with pytest.raises(errors.TimeoutExpired):
+                await asyncio.wait_for(client.call_raw(0, timeout=0.05), 20)
+            assert not patient.done()
+            listener.close()
+            with pytest.raises(errors.BrokenPeerError):
+                await patient
+            client.close()
 
     run(main())
 
