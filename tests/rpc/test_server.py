@@ -326,6 +326,22 @@ def test_an_awaitable_where_nothing_awaits_is_a_failure() -> None:
     assert "one returned an awaitable" in str(errors_seen[0])
 
 
+def test_without_a_single_worker_it_does_not_serve() -> None:
+    told: list[BaseException] = []
+    server = Server(serving.Threaded(), on_error=lambda error, _: told.append(error))
+    address = server.listen_unix()
+    server.stop(0)  # or one that serves would do so for ever
+    before = threading.stack_size(1 << 45)
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            server.serve_forever()
+    finally:
+        threading.stack_size(before)
+    assert told == []
+    with pytest.raises(errors.BrokenPeerError):
+        Client.connect_unix(address, PROGRAM, 3)
+
+
 class Cancelled(Service):
     PROGRAM, VERSION = PROGRAM, 7
     PROCEDURES = (FAIL,)

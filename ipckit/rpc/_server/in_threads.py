@@ -44,8 +44,8 @@ class Threads(Engine):
         poller.register(self.switch.fd, POLLIN)
         self.epoll.register(self._lifeline.fd, select.EPOLLIN)
         accepting: set[int] = set()
-        self._hire()
         try:
+            self._hire()
             while self.look():
                 wanted = {gate.fd for gate in self.open_gates()}
                 for fd in wanted - accepting:
@@ -81,6 +81,8 @@ class Threads(Engine):
         except RuntimeError as error:  # no more threads; those that are there go on
             with self._lock:
                 self._workers -= 1
+                if not self._workers:
+                    raise
             self.plan.report(error, None)
 
     def _work(self) -> None:
