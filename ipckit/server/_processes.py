@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ipckit._wait import NEVER_NS
-from ipckit.errors import IPCError
+from ipckit.errors import IPCError, NoProcessError
 from ipckit.server._acceptor import Acceptor
 from ipckit.server._blocking import go_through
 from ipckit.server._conversation import attend, converse
@@ -40,6 +40,8 @@ class Processes(Acceptor):
 
         try:
             self._watch(Worker.fork(serve, connection, peer))
+        except NoProcessError:
+            pass  # SIGCHLD is ignored, and the conversation has ended
         except BaseException:
             connection.close()
             raise

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ipckit.errors import IPCError, NoProcessError, WorkerDiedError, syscall_error
@@ -31,9 +32,12 @@ class Worker:
         self.begun_ns = time.monotonic_ns()
         try:
             self.pidfd = not_for_children(PidFd.open(pid))
+        except NoProcessError:
+            raise
         except IPCError:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            with suppress(ProcessLookupError, ChildProcessError):  # SIGCHLD is ignored
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             raise
 
     @classmethod
@@ -42,6 +46,7 @@ class Worker:
 
         Raises:
             SyscallError: fork(2) failed (EAGAIN: RLIMIT_NPROC, ENOMEM), or there is no descriptor left (EMFILE).
+            NoProcessError: SIGCHLD is ignored, and it has ended already (ESRCH).
         """
         _flush()  # or the child, at its end, would write once more what is in the buffers
         try:

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from ipckit.errors import EndOfStreamError, TimeoutExpired, WorkerDiedError
 from ipckit.pipe import Pipe
 from ipckit.server import Server, _blocking
 from ipckit.sockets.unix import Stream
-from ipckit.testing import LeakSnapshot, pause
+from ipckit.testing import LeakSnapshot, pause, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +84,40 @@ def test_a_killed_worker_is_reported_reaped_and_replaced(spawn: Spawn, tmp_path:
                 child.send_signal(signal.SIGTERM)
                 assert child.result() == []
         assert reader.try_receive() is None
+
+
+def serve_held_up_with_sigchld_ignored(address: str) -> list[str]:
+    """Whoever comes is gone again before the server goes on behind its fork(2)."""
+
+    def fork_and_be_held_up() -> int:
+        pid = fork()
+        with suppress(ProcessLookupError):
+            while pid:
+                os.kill(pid, 0)
+                os.sched_yield()
+        return pid
+
+    told: list[str] = []
+    server = Server(
+        Stream.listen(address),
+        lambda message, _: server.stop() or message if message == b"stop" else message,
+        mode="processes",
+        on_error=lambda error, _: told.append(repr(error)),
+    )
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    fork, os.fork = os.fork, fork_and_be_held_up
+    reached("listening")
+    server.serve_forever()
+    return told
+
+
+def test_a_worker_that_has_ended_at_once_where_sigchld_is_ignored(spawn: Spawn, tmp_path: Path) -> None:
+    child = spawn(serve_held_up_with_sigchld_ignored, str(tmp_path / "s"))
+    child.wait_reached("listening")
+    for message in (b"one", b"two", b"stop"):
+        with Stream.connect(tmp_path / "s", timeout=SECONDS) as client:
+            assert ask(client, message) == message
+    assert child.result() == []
 
 
 def test_when_the_server_is_killed_its_workers_end(spawn: Spawn, tmp_path: Path) -> None:
