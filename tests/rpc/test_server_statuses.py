@@ -27,6 +27,8 @@ from tests.rpc.serving import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ipckit.rpc import Call
 
 BADCRED, REJECTEDCRED, BADVERF = 1, 2, 3
@@ -112,13 +114,13 @@ def _ignore(_error: BaseException, _peer: object) -> None:
     """The failure that is provoked."""
 
 
-def as_user(uid: int, address: str | bytes, message: bytes) -> bytes:
-    """What a process of that user is answered."""
+def as_user(uid: int, address: str | bytes, message: bytes, *, groups: Sequence[int] | None = None) -> bytes:
+    """What a process of that user is answered; it has one group more unless said otherwise."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            os.setgroups([uid + 1])
+            os.setgroups([uid + 1] if groups is None else groups)
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
             with socket.socket(socket.AF_UNIX) as sock:
@@ -132,6 +134,20 @@ def as_user(uid: int, address: str | bytes, message: bytes) -> bytes:
         got = answer.read()
     os.waitpid(pid, 0)
     return got
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to become another user")
+@pytest.mark.parametrize("most", [256, 257, 5000])
+def test_auth_sys_of_a_user_in_many_groups(most: int) -> None:
+    user, groups = 4321, range(10_000, 10_000 + most)
+
+    def ask(*gids: int) -> bytes:
+        auth = AuthSys(0, "", user, user, gids).opaque().encode()
+        return as_user(user, it.unix, head(1) + auth + NONE + ARGUMENTS, groups=groups)
+
+    with running() as it:
+        assert ask(groups[0], groups[-1]) == success(1, words(3))
+        assert ask(groups[-1] + 1) == denied(1, 1, BADCRED)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to become two other users")

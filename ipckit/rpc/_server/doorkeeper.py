@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 _ROOT = 0
 _SO_PEERGROUPS = 59  # Linux 4.13; Python has no name for it
-_MOST_GROUPS = 65536
+_MOST_BYTES = 1024  # that Python's getsockopt returns
+_MOST_GROUPS = 65536  # NGROUPS_MAX of limits.h
 GROUPS = "ipckit.rpc.groups"
 """Where in a peer's state its supplementary groups are, once they were asked for."""
 
@@ -77,12 +79,20 @@ def _compare(claimed: AuthSys, peer: Peer) -> None:
 
 def peer_groups(sock: socket.socket) -> tuple[int, ...]:
     """The supplementary groups of the process at the other end of a Unix socket, when it connected."""
-    size = struct.calcsize("I")
     try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 256 * size)
-    except OSError:  # more of them than there is room for, or an old kernel
-        try:
-            raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 1024)
-        except OSError:
-            return ()
-    return struct.unpack(f"{len(raw) // size}I", raw)
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_BYTES)
+    except OSError as error:
+        return _many_groups(sock) if error.errno == errno.ERANGE else ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
+
+
+def _many_groups(sock: socket.socket) -> tuple[int, ...]:
+    """As `peer_groups`, where there are more than Python takes from getsockopt(2)."""
+    import ctypes
+
+    groups = (ctypes.c_uint32 * _MOST_GROUPS)()
+    size = ctypes.c_uint32(ctypes.sizeof(groups))
+    libc = ctypes.CDLL(None)
+    if libc.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, groups, ctypes.byref(size)):
+        return ()
+    return tuple(groups[: size.value // 4])
