@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ipckit.sockets._address import Address
 
 _LOCK_SECONDS = 10.0  # whoever has the lock needs it for some microseconds
+_LOCK_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO there holds up nobody
 
 
 class Binding(NamedTuple):
@@ -173,9 +174,9 @@ def _lock(path: bytes) -> int | None:
     try:
         try:
             # fs.protected_regular(5) forbids O_CREAT on another user's file in a sticky directory
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(path, _LOCK_FLAGS)
         except FileNotFoundError:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT, 0o644)
+            fd = os.open(path, _LOCK_FLAGS | os.O_CREAT, 0o644)
     except OSError as error:
         raise syscall_error(error.errno or errno.EIO, "open", os.fsdecode(path)) from None
     try:

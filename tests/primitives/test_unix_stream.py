@@ -470,6 +470,16 @@ def test_a_lock_file_that_a_killed_server_left_is_no_hindrance(path: str) -> Non
     assert os.listdir(os.path.dirname(path)) == []
 
 
+def test_a_fifo_in_the_place_of_the_lock_file_holds_up_nobody(path: str, spawn: Spawn) -> None:
+    """Where others may write, too, anybody can have put it there."""
+    os.mkfifo(path + ".lock")
+    child = spawn(listen_then_wait, path)
+    child.wait_reached("listening")
+    child.resume("listening")
+    assert child.result() is None
+    assert os.listdir(os.path.dirname(path)) == []
+
+
 def test_a_mode_that_is_no_permission_bits_is_refused(path: str) -> None:
     for make in (Stream.listen, SeqPacket.listen, Datagram.bind):
         with pytest.raises(ValueError, match="mode must be permission bits"):
