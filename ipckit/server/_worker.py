@@ -16,9 +16,11 @@ from ipckit.process import PidFd
 from ipckit.server._inheritance import not_for_children
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ipckit.server._peer import Peer
+
+_NOT_AT_FORK = (signal.SIGINT, signal.SIGTERM)
 
 
 class Worker:
@@ -49,13 +51,17 @@ class Worker:
             NoProcessError: SIGCHLD is ignored, and it has ended already (ESRCH).
         """
         _flush()  # or the child, at its end, would write once more what is in the buffers
+        # Or a handler of the program's that raises could run in the child, and have it go on as the program itself.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_AT_FORK)
         try:
             pid = os.fork()
+            if pid == 0:
+                _run(serve, connection, mask)
         except OSError as error:
             remedy = "see RLIMIT_NPROC (ulimit -u) and pids.max of cgroups(7)"
             raise syscall_error(error.errno or errno.EIO, "fork", remedy=remedy) from None
-        if pid == 0:
-            _run(serve, connection)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if connection is not None:
             connection.close()  # first, so that there is a descriptor for the pidfd
         return cls(pid, peer)
@@ -79,7 +85,7 @@ class Worker:
         return error
 
 
-def _run(serve: Callable[[], None], connection: Any) -> NoReturn:
+def _run(serve: Callable[[], None], connection: Any, mask: Iterable[int]) -> NoReturn:
     """In the child."""
     status = 1
     try:
@@ -87,6 +93,7 @@ def _run(serve: Callable[[], None], connection: Any) -> NoReturn:
         # handler executes would inherit SIG_IGN.
         signal.signal(signal.SIGINT, lambda _number, _frame: None)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.set_wakeup_fd(-1)
         if connection is not None:
             not_for_children(connection)

@@ -120,6 +120,38 @@ def test_a_worker_that_has_ended_at_once_where_sigchld_is_ignored(spawn: Spawn, 
     assert child.result() == []
 
 
+def serve_while_all_are_interrupted(address: str) -> list[str]:
+    """Each worker gets a Ctrl-C before it does anything."""
+
+    def fork_and_interrupt() -> int:
+        pid = fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    told: list[str] = []
+    server = Server(
+        Stream.listen(address),
+        lambda message, _: server.stop() or message if message == b"stop" else message,
+        mode="processes",
+        on_error=lambda error, _: told.append(repr(error)),
+    )
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    fork, os.fork = os.fork, fork_and_interrupt
+    reached("listening")
+    server.serve_forever()
+    return told
+
+
+def test_ctrl_c_just_as_a_worker_begins_does_not_make_it_the_program(spawn: Spawn, tmp_path: Path) -> None:
+    child = spawn(serve_while_all_are_interrupted, str(tmp_path / "s"))
+    child.wait_reached("listening")
+    for message in (b"one", b"stop"):
+        with Stream.connect(tmp_path / "s", timeout=SECONDS) as client:
+            assert ask(client, message) == message
+    assert child.result() == []
+
+
 def test_when_the_server_is_killed_its_workers_end(spawn: Spawn, tmp_path: Path) -> None:
     reader, writer = Pipe.create()
     with reader, writer, Stream.listen(tmp_path / "s") as listener:
