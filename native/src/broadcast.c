@@ -195,6 +195,7 @@ void ipk_broadcast_forked(struct ipk_broadcast *ring)
 {
 	if (!ring->shm || !forked(ring))
 		return;
+	ipk_segment_forked(&ring->segment);
 	ipk_member_forked(&ring->member);
 	ipk_roster_forked(&ring->roster);
 	/* relaxed, all: the child of a fork has one thread; a call of the parent's is not inside here */

@@ -180,11 +180,11 @@ static inline void count(struct ipk_roster_entry_shm *entry, enum ipk_roster_cou
 	atomic_store_explicit(&entry->counter[counter], so_far + n, memory_order_relaxed);
 }
 
-/* Whether this is the child of a fork, and the roles are our parent's. */
+/* Whether this is the child of a fork, and the roles are our parent's. Not on a view that is unmapped. */
 static inline bool forked(const struct ipk_broadcast *ring)
 {
-	/* relaxed: the child of a fork sees all that came before */
-	return atomic_load_explicit(&ring->roster.slot, memory_order_relaxed) != 0 && ipk_member_id(&ring->member) == 0;
+	/* relaxed: only fork zeroes it, and the child sees all that came before */
+	return !atomic_load_explicit(ring->segment.same_process, memory_order_relaxed);
 }
 
 static inline bool is_closed(const struct ipk_broadcast *ring)

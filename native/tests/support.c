@@ -156,6 +156,48 @@ void kill_child(pid_t pid)
 	CHECK_EQ(reap(pid), -SIGKILL);
 }
 
+static unsigned char *watched; /* a page that may not be written */
+static size_t page_size;
+static _Atomic uint32_t writer; /* NONE_YET ... */
+
+enum { NONE_YET, STOPPED, CONTINUED };
+
+static void stop_until_told(int signum, siginfo_t *info, void *unused)
+{
+	unsigned char *at = info->si_addr;
+
+	(void)unused;
+	if (at < watched || at >= watched + page_size) {
+		signal(signum, SIG_DFL); /* it comes again */
+		return;
+	}
+	atomic_store(&writer, STOPPED);
+	await(&writer, CONTINUED);
+}
+
+void stop_writer(void *place)
+{
+	struct sigaction action = {.sa_sigaction = stop_until_told, .sa_flags = SA_SIGINFO};
+
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	watched = (unsigned char *)((uintptr_t)place / page_size * page_size);
+	atomic_store(&writer, NONE_YET);
+	CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
+	CHECK_EQ(mprotect(watched, page_size, PROT_READ), 0);
+}
+
+void wait_stopped_there(void)
+{
+	await(&writer, STOPPED);
+	CHECK_EQ(mprotect(watched, page_size, PROT_READ | PROT_WRITE), 0);
+}
+
+void let_go_on(void)
+{
+	atomic_store(&writer, CONTINUED);
+	signal(SIGSEGV, SIG_DFL);
+}
+
 void *shared_memory(size_t size)
 {
 	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

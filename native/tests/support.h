@@ -40,6 +40,12 @@ int reap(pid_t pid);
 /* SIGKILL the child, and reap it. */
 void kill_child(pid_t pid);
 
+/* Stop the thread that next writes to the page of `place`, before it does; wait until it has stopped, from when on others may write
+ * there; and let it go on. */
+void stop_writer(void *place);
+void wait_stopped_there(void);
+void let_go_on(void);
+
 /* Zeroed memory shared with children. */
 void *shared_memory(size_t size);
 

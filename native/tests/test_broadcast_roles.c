@@ -300,6 +300,46 @@ static void fork_inherits_no_role(void)
 	drop();
 }
 
+static void *receive_first(void *unused)
+{
+	(void)unused;
+	return (void *)(intptr_t)receive_any(&ring);
+}
+
+static void begin_anew(void *unused)
+{
+	struct ipk_broadcast *reader = reader_of(0, 0);
+
+	(void)unused;
+	ipk_broadcast_forked(&ring);
+	CHECK_EQ(receive_any(&ring), -EAGAIN);
+	CHECK_EQ(send_number(&ring, 3, 30), 0);
+	receive_number(&ring, 3, 30);
+	receive_number(reader, 3, 30);
+	drop();
+	CHECK_EQ(wait_message(reader, IPK_NEVER), -EPIPE);
+	detach(reader);
+}
+
+/* A thread that is amid its first call when another one forks does not exist in the child: nobody waits for it there. */
+static void fork_amid_a_first_call(void)
+{
+	pthread_t thread;
+	void *result;
+	pid_t pid;
+
+	make(IPK_BROADCAST_BLOCK);
+	stop_writer(ring.member.id); /* it is about to become a member */
+	CHECK_EQ(pthread_create(&thread, NULL, receive_first, NULL), 0);
+	wait_stopped_there();
+	pid = start(begin_anew, NULL);
+	CHECK_EQ(reap(pid), 0);
+	let_go_on();
+	CHECK_EQ(pthread_join(thread, &result), 0);
+	CHECK_EQ((intptr_t)result, -EAGAIN);
+	drop();
+}
+
 static void close_everything(void *unused)
 {
 	struct ipk_broadcast *own = reader_of(0, 0);
@@ -389,6 +429,7 @@ int main(void)
 	RUN(a_stopped_writer_is_waited_for_and_a_dead_one_is_not);
 	RUN(a_stopped_reader_is_waited_for_and_a_dead_one_is_not);
 	RUN(fork_inherits_no_role);
+	RUN(fork_amid_a_first_call);
 	RUN(lost_descriptors_are_no_death);
 	RUN(close_ends_waits_of_other_threads);
 	return 0;
