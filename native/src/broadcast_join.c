@@ -4,14 +4,9 @@
 /* Take the role, with a cursor that is in the ring. Returns 0, -errno. */
 static int claim(struct ipk_broadcast *ring, uint64_t cursor, struct ipk_roster_entry_shm **entry)
 {
-	int rc;
+	int rc = ipk_roster_claim(&ring->roster, IPK_ROSTER_CONSUMER, cursor, entry);
 
-	*entry = ipk_roster_own(&ring->roster, 0);
-	if (*entry) /* a writer's: the cursor is to be there before the role */
-		/* relaxed: ordered by the role, which is stored later (roster.word) */
-		atomic_store_explicit(&(*entry)->cursor, cursor, memory_order_relaxed);
-	rc = ipk_roster_claim(&ring->roster, IPK_ROSTER_CONSUMER, cursor, entry);
-	return rc == -EAGAIN ? -EALREADY : rc; /* another thread claims an entry as a writer */
+	return rc == -EAGAIN ? -EALREADY : rc; /* another thread has given up the entry, as a writer's */
 }
 
 static void begin_at(struct ipk_broadcast *ring, struct ipk_roster_entry_shm *entry, uint64_t position, uint64_t sequence)

@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "ipckit/futex.h"
 
 #define BURY_TRIES 16
+#define CLAIM_PAUSE_NS 100000 /* to claim takes some ten microseconds */
 
 static uint32_t member_of(uint64_t word)
 {
@@ -20,8 +24,9 @@ void ipk_roster_init(struct ipk_roster *roster, struct ipk_roster_shm *shm, uint
 
 void ipk_roster_forked(struct ipk_roster *roster)
 {
-	/* relaxed: the caller is alone with the view */
+	/* relaxed, both: the caller is alone with the view */
 	atomic_store_explicit(&roster->slot, 0, memory_order_relaxed);
+	atomic_store_explicit(&roster->claimant, 0, memory_order_relaxed);
 }
 
 /* Returns 1, 0, -errno. */
@@ -153,38 +158,73 @@ static int add_roles(const struct ipk_roster *roster, struct ipk_roster_entry_sh
 	return 0;
 }
 
-int ipk_roster_claim(struct ipk_roster *roster, uint32_t roles, uint64_t cursor, struct ipk_roster_entry_shm **entry)
+/* One thread of a view claims at a time: the view has one entry. Returns 0; -EBUSY in a signal handler that interrupted it. */
+static int begin(struct ipk_roster *roster)
 {
-	/* acquire: another thread of ours has claimed, and made the entry ready */
-	uint32_t before = atomic_load_explicit(&roster->slot, memory_order_acquire);
-	int64_t id = ipk_member_join(roster->member);
-	uint64_t unused;
-	int64_t index;
+	uint32_t self = (uint32_t)gettid();
+	uint32_t other = 0;
 
-	if (id < 0)
-		return (int)id;
-	*entry = ipk_roster_own(roster, 0);
-	if (*entry)
-		return add_roles(roster, *entry, roles);
-	index = find(roster, (uint32_t)id);
+	/* acquire: pairs with end; relaxed: nothing is done with a failure but to try again */
+	while (!atomic_compare_exchange_strong_explicit(&roster->claimant, &other, self, memory_order_acquire,
+							memory_order_relaxed)) {
+		if (other == self)
+			return -EBUSY;
+		ipk_futex_wait((uint32_t *)&roster->claimant, other, ipk_monotonic_ns() + CLAIM_PAUSE_NS, IPK_FUTEX_ANY);
+		other = 0;
+	}
+	return 0;
+}
+
+static void end(struct ipk_roster *roster)
+{
+	/* release: pairs with begin; nobody is woken, for a waiter's pause is short */
+	atomic_store_explicit(&roster->claimant, 0, memory_order_release);
+}
+
+/* Claim an entry for our view, which has none. Returns 0, -ENOSPC. */
+static int claim_entry(struct ipk_roster *roster, uint32_t id, struct ipk_roster_entry_shm **entry)
+{
+	int64_t index = find(roster, id);
+
 	if (index < 0)
 		return (int)index;
 	IPK_KILLPOINT("roster.claim.taken");
 	*entry = ipk_roster_entry(roster, (uint32_t)index);
-	/* relaxed: ordered by the role, which is stored later (roster.word) */
-	atomic_store_explicit(&(*entry)->cursor, cursor, memory_order_relaxed);
-	ipk_member_record(roster->member, (uint32_t)id, &(*entry)->who);
+	ipk_member_record(roster->member, id, &(*entry)->who);
 	raise_used(roster, (uint32_t)index + 1);
-	/* release: pairs with the load above; acquire: the same, for the other thread's entry */
-	if (atomic_compare_exchange_strong_explicit(&roster->slot, &before, (uint32_t)index + 1, memory_order_release,
-						    memory_order_acquire))
-		return add_roles(roster, *entry, roles);
-	/* another thread of this view was faster */
-	unused = (uint64_t)id << 32;
-	/* relaxed: nobody has seen the entry with our id, and it has no role */
-	atomic_compare_exchange_strong_explicit(&(*entry)->word, &unused, 0, memory_order_relaxed, memory_order_relaxed);
+	/* release: pairs with ipk_roster_own */
+	atomic_store_explicit(&roster->slot, (uint32_t)index + 1, memory_order_release);
+	return 0;
+}
+
+static int claim(struct ipk_roster *roster, uint32_t id, uint32_t roles, uint64_t cursor, struct ipk_roster_entry_shm **entry)
+{
+	int rc = 0;
+
 	*entry = ipk_roster_own(roster, 0);
-	return *entry ? add_roles(roster, *entry, roles) : -EAGAIN;
+	if (!*entry)
+		rc = claim_entry(roster, id, entry);
+	if (rc < 0)
+		return rc;
+	if ((roles & IPK_ROSTER_CONSUMER) && !ipk_roster_own(roster, IPK_ROSTER_CONSUMER))
+		/* relaxed: ordered by the role, which is stored later (roster.word) */
+		atomic_store_explicit(&(*entry)->cursor, cursor, memory_order_relaxed);
+	return add_roles(roster, *entry, roles);
+}
+
+int ipk_roster_claim(struct ipk_roster *roster, uint32_t roles, uint64_t cursor, struct ipk_roster_entry_shm **entry)
+{
+	int64_t id = ipk_member_join(roster->member);
+	int rc;
+
+	if (id < 0)
+		return (int)id;
+	rc = begin(roster);
+	if (rc < 0)
+		return rc;
+	rc = claim(roster, (uint32_t)id, roles, cursor, entry);
+	end(roster);
+	return rc;
 }
 
 uint32_t ipk_roster_leave(struct ipk_roster *roster, uint32_t roles)
@@ -199,6 +239,8 @@ uint32_t ipk_roster_leave(struct ipk_roster *roster, uint32_t roles)
 	do {
 		if (member_of(word) != ipk_member_id(roster->member))
 			return 0; /* others took us for dead */
+		if ((word & roles) == 0)
+			return 0; /* also of one that another thread is claiming */
 		left = word & ~(uint64_t)roles;
 		if ((left & IPK_ROSTER_ROLES) == 0)
 			left = 0;

@@ -1,8 +1,11 @@
 /* roster.h: entries are claimed, given up and taken from the dead; how the last of a role went; all bytes hostile. */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -19,6 +22,7 @@ struct view {
 };
 
 static struct view mine;
+static _Atomic uint32_t writer; /* thread id of who claims as one; 0: it has done so */
 
 static struct ipk_roster_shm *table(struct ipk_home *home)
 {
@@ -167,6 +171,54 @@ static void a_forked_child_has_an_entry_of_its_own(void)
 	ipk_home_close(&mine.home);
 }
 
+static void *claim_as_reader(void *unused)
+{
+	(void)unused;
+	return (void *)(intptr_t)claim(&mine, IPK_ROSTER_CONSUMER);
+}
+
+static void *claim_as_writer(void *unused)
+{
+	void *rc;
+
+	(void)unused;
+	atomic_store(&writer, (uint32_t)gettid());
+	rc = (void *)(intptr_t)claim(&mine, IPK_ROSTER_PRODUCER);
+	atomic_store(&writer, 0);
+	return rc;
+}
+
+/* Two threads that claim at the same time, after the view has given up its entry, get one entry. */
+static void threads_of_a_view_share_its_entry(void)
+{
+	pthread_t threads[2];
+	void *rc;
+
+	set_up();
+	CHECK_EQ(claim(&mine, IPK_ROSTER_CONSUMER), 0);
+	CHECK_EQ(ipk_roster_leave(&mine.roster, IPK_ROSTER_CONSUMER), IPK_ROSTER_CONSUMER);
+	stop_writer(ipk_roster_entry(&mine.roster, 0)); /* the first of them has seen that there is none, and takes one */
+	CHECK_EQ(pthread_create(&threads[0], NULL, claim_as_reader, NULL), 0);
+	wait_stopped_there();
+	atomic_store(&writer, UINT32_MAX);
+	CHECK_EQ(pthread_create(&threads[1], NULL, claim_as_writer, NULL), 0);
+	while (atomic_load(&writer) == UINT32_MAX)
+		sched_yield();
+	while (atomic_load(&writer) != 0 && !is_blocked((pid_t)atomic_load(&writer), SYS_futex, ANY_ADDRESS))
+		sched_yield();
+	let_go_on();
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(pthread_join(threads[i], &rc), 0);
+		CHECK_EQ((intptr_t)rc, 0);
+	}
+	CHECK(ipk_roster_own(&mine.roster, IPK_ROSTER_ROLES) == ipk_roster_entry(&mine.roster, 0));
+	CHECK_EQ(atomic_load(&ipk_roster_entry(&mine.roster, 0)->cursor), 7);
+	CHECK_EQ(ipk_roster_leave(&mine.roster, IPK_ROSTER_ROLES), IPK_ROSTER_ROLES);
+	CHECK_EQ(ipk_roster_having(&mine.roster, IPK_ROSTER_PRODUCER), 0);
+	CHECK_EQ(ipk_roster_having(&mine.roster, IPK_ROSTER_CONSUMER), 0);
+	ipk_home_close(&mine.home);
+}
+
 static void garbage_stays_within_the_table(void)
 {
 	uint64_t seed = random_seed();
@@ -198,6 +250,7 @@ int main(void)
 	RUN(the_dead_are_buried_once);
 	RUN(entries_of_the_dead_are_used_again);
 	RUN(a_forked_child_has_an_entry_of_its_own);
+	RUN(threads_of_a_view_share_its_entry);
 	RUN(garbage_stays_within_the_table);
 	return 0;
 }

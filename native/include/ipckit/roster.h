@@ -91,7 +91,8 @@ struct ipk_roster {
 	struct ipk_roster_shm *shm;
 	struct ipk_member *member;
 	uint32_t count;        /* entries, as validated */
-	_Atomic uint32_t slot; /* our entry, plus 1; 0: none yet */
+	_Atomic uint32_t slot; /* our entry, plus 1; 0: none yet; changed by the claimant */
+	_Atomic uint32_t claimant; /* thread id of who is claiming; 0: nobody */
 };
 
 /* The bytes of a table of so many entries; 0 if that many are not possible. */
@@ -145,9 +146,10 @@ static inline void ipk_roster_add(struct ipk_roster_entry_shm *entry, enum ipk_r
 void ipk_roster_init(struct ipk_roster *roster, struct ipk_roster_shm *shm, uint32_t count, struct ipk_member *member);
 
 /* Our entry, with these roles added to those that it has; claimed if we have none: a free one, or a dead member's, whom it buries. Does
- * not block, but asks the kernel where no entry is free. cursor: stored in an entry that is claimed anew, before its roles are seen.
+ * not block, but asks the kernel where no entry is free. cursor: of a consumer that was none before, stored before its role is seen.
  *
- * Returns 0; -ENOSPC if all are taken by the living; -errno as ipk_member_join. */
+ * Returns 0; -ENOSPC if all are taken by the living; -EAGAIN if another thread of ours gave the entry up meanwhile; -EBUSY in a signal
+ * handler that interrupted its own thread here; -errno as ipk_member_join. */
 int ipk_roster_claim(struct ipk_roster *roster, uint32_t roles, uint64_t cursor, struct ipk_roster_entry_shm **entry);
 
 /* Give up these roles, and with the last one the entry. Returns the roles that we had and have no more. */
