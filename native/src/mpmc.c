@@ -114,13 +114,10 @@ static void leave(struct ipk_mpmc *ring, uint32_t role, struct ipk_lock_shm *loc
 	IPK_KILLPOINT("mpmc.close.left");
 }
 
-void ipk_mpmc_close(struct ipk_mpmc *ring)
+static void give_up_roles(struct ipk_mpmc *ring)
 {
 	struct ipk_mpmc_shm *shm = ring->shm;
 
-	/* seq_cst: mpmc.news, for the waiters of our own view */
-	if (atomic_exchange_explicit(&ring->closed, 1, memory_order_seq_cst) || !shm)
-		return;
 	leave(ring, IPK_ROSTER_PRODUCER, &shm->send.lock, &ring->side[PRODUCER_SIDE]);
 	leave(ring, IPK_ROSTER_CONSUMER, &shm->receive.lock, &ring->side[CONSUMER_SIDE]);
 	ipk_sleepers_wake_all(&shm->messages.sleepers);
@@ -128,11 +125,20 @@ void ipk_mpmc_close(struct ipk_mpmc *ring)
 	ipk_sleepers_wake_all(&shm->room.sleepers);
 }
 
+void ipk_mpmc_close(struct ipk_mpmc *ring)
+{
+	/* seq_cst: mpmc.news, for the waiters of our own view */
+	if (!atomic_exchange_explicit(&ring->closed, 1, memory_order_seq_cst) && ring->shm)
+		give_up_roles(ring);
+}
+
 void ipk_mpmc_unmap(struct ipk_mpmc *ring)
 {
 	if (!ring->shm)
 		return;
 	ipk_mpmc_close(ring);
+	if (ipk_roster_own(&ring->roster, 0))
+		give_up_roles(ring); /* a call that was inside at the close has taken one since */
 	ring->shm = NULL;
 	ring->data = NULL;
 	memset(&ring->chosen, 0, sizeof(ring->chosen));

@@ -1,6 +1,7 @@
 /* mpmc.h among processes: waiting, wake-ups, the ends of roles, death at each stage, a process that is stopped, fork. */
 #include "mpmc_ring.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -394,6 +395,33 @@ static void fork_with_claims(void)
 	drop();
 }
 
+static void *send_first(void *view)
+{
+	return (void *)(intptr_t)send_number(view, 2, 10);
+}
+
+/* A call that finds the view open takes a role though another thread closes it: the others see a close all the same. */
+static void a_close_amid_a_first_call(void)
+{
+	struct ipk_mpmc *consumer;
+	pthread_t thread;
+	void *rc;
+
+	make();
+	consumer = attached();
+	CHECK_EQ(nothing(consumer), -EAGAIN);
+	stop_writer(ring.member.id); /* it is about to become a member, and then a producer */
+	CHECK_EQ(pthread_create(&thread, NULL, send_first, &ring), 0);
+	wait_stopped_there();
+	ipk_mpmc_close(&ring);
+	let_go_on();
+	CHECK_EQ(pthread_join(thread, &rc), 0);
+	CHECK_EQ((intptr_t)rc, -EBADF);
+	ipk_mpmc_unmap(&ring);
+	CHECK_EQ(await_message(consumer), -EPIPE);
+	detach(consumer);
+}
+
 static void a_full_roster(void)
 {
 	struct ipk_mpmc_options options = usual();
@@ -433,6 +461,7 @@ int main(void)
 	RUN(a_dead_owner_of_a_lock);
 	RUN(a_stopped_process_is_waited_for);
 	RUN(fork_with_claims);
+	RUN(a_close_amid_a_first_call);
 	RUN(a_full_roster);
 	return 0;
 }
