@@ -27,14 +27,15 @@ static int roused(const struct ipk_latest *latest)
 /* Whether no writer will ever end this wait: 0, -EPIPE, -EOWNERDEAD. */
 static int writer_gone(const struct ipk_latest *latest, int ask_kernel)
 {
-	/* acquire: latest.end */
-	uint32_t state = atomic_load_explicit(&latest->shm->role.state, memory_order_acquire);
+	const _Atomic uint32_t *state = &latest->shm->role.state;
+	/* relaxed: a look; what is believed is loaded below */
+	int dead = ask_kernel && atomic_load_explicit(state, memory_order_relaxed) == IPK_LATEST_OPEN &&
+		   ipk_participant_alive(&latest->segment, IPK_LATEST_WRITER) == 0;
 
-	if (state == IPK_LATEST_CLOSED && !ready(latest))
+	/* acquire: latest.end; after the kernel's answer, for whoever closes says so before it gives the role back */
+	if (atomic_load_explicit(state, memory_order_acquire) == IPK_LATEST_CLOSED && !ready(latest))
 		return is_closed(latest) ? -EBADF : -EPIPE;
-	if (state == IPK_LATEST_OPEN && ask_kernel && ipk_participant_alive(&latest->segment, IPK_LATEST_WRITER) == 0)
-		return ready(latest) ? 0 : -EOWNERDEAD;
-	return 0;
+	return dead && !ready(latest) ? -EOWNERDEAD : 0;
 }
 
 static int spin(struct ipk_latest *latest, int64_t now, int64_t until)

@@ -75,17 +75,19 @@ static int closed(struct ipk_spsc *ring, const struct waiting *w)
 static int peer_gone(struct ipk_spsc *ring, const struct waiting *w, int ask_kernel)
 {
 	uint32_t peer = !w->role;
-	/* acquire: spsc.end */
-	uint32_t state = atomic_load_explicit(&ring->shm->roles.state[peer], memory_order_acquire);
+	const _Atomic uint32_t *state = &ring->shm->roles.state[peer];
+	int dead;
 
 	if (patient(ring, w))
 		return 0;
-	if (state == IPK_SPSC_CLOSED && !ready(ring, w, 0))
+	/* relaxed: a look; what is believed is loaded below */
+	dead = ask_kernel && atomic_load_explicit(state, memory_order_relaxed) == IPK_SPSC_OPEN &&
+	       ipk_participant_alive(&ring->segment, peer) == 0;
+	/* acquire: spsc.end; after the kernel's answer, for whoever closes says so before it gives the role back */
+	if (atomic_load_explicit(state, memory_order_acquire) == IPK_SPSC_CLOSED && !ready(ring, w, 0))
 		/* relaxed: ordered by spsc.end, if it was this view whose close gave up both roles */
 		return atomic_load_explicit(&ring->closed, memory_order_relaxed) ? -EBADF : -EPIPE;
-	if (state == IPK_SPSC_OPEN && ask_kernel && ipk_participant_alive(&ring->segment, peer) == 0)
-		return ready(ring, w, 0) ? 0 : -EOWNERDEAD;
-	return 0;
+	return dead && !ready(ring, w, 0) ? -EOWNERDEAD : 0;
 }
 
 static int sleep_on(struct ipk_spsc *ring, const struct waiting *w, int64_t until)

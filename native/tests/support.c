@@ -156,9 +156,9 @@ void kill_child(pid_t pid)
 	CHECK_EQ(reap(pid), -SIGKILL);
 }
 
-static unsigned char *watched; /* a page that may not be written */
+static unsigned char *watched; /* a page that may not be written, or not be read either */
 static size_t page_size;
-static _Atomic uint32_t writer; /* NONE_YET ... */
+static _Atomic uint32_t visitor; /* NONE_YET ... */
 
 enum { NONE_YET, STOPPED, CONTINUED };
 
@@ -171,30 +171,40 @@ static void stop_until_told(int signum, siginfo_t *info, void *unused)
 		signal(signum, SIG_DFL); /* it comes again */
 		return;
 	}
-	atomic_store(&writer, STOPPED);
-	await(&writer, CONTINUED);
+	atomic_store(&visitor, STOPPED);
+	await(&visitor, CONTINUED);
 }
 
-void stop_writer(void *place)
+static void watch(void *place, int allowed)
 {
 	struct sigaction action = {.sa_sigaction = stop_until_told, .sa_flags = SA_SIGINFO};
 
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
 	watched = (unsigned char *)((uintptr_t)place / page_size * page_size);
-	atomic_store(&writer, NONE_YET);
+	atomic_store(&visitor, NONE_YET);
 	CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
-	CHECK_EQ(mprotect(watched, page_size, PROT_READ), 0);
+	CHECK_EQ(mprotect(watched, page_size, allowed), 0);
+}
+
+void stop_writer(void *place)
+{
+	watch(place, PROT_READ);
+}
+
+void stop_reader(void *place)
+{
+	watch(place, PROT_NONE);
 }
 
 void wait_stopped_there(void)
 {
-	await(&writer, STOPPED);
+	await(&visitor, STOPPED);
 	CHECK_EQ(mprotect(watched, page_size, PROT_READ | PROT_WRITE), 0);
 }
 
 void let_go_on(void)
 {
-	atomic_store(&writer, CONTINUED);
+	atomic_store(&visitor, CONTINUED);
 	signal(SIGSEGV, SIG_DFL);
 }
 

@@ -40,9 +40,10 @@ int reap(pid_t pid);
 /* SIGKILL the child, and reap it. */
 void kill_child(pid_t pid);
 
-/* Stop the thread that next writes to the page of `place`, before it does; wait until it has stopped, from when on others may write
- * there; and let it go on. */
+/* Stop the thread that next writes to the page of `place`, or reads there, before it does; wait until it has stopped, from when on others
+ * may do so; and let it go on. */
 void stop_writer(void *place);
+void stop_reader(void *place);
 void wait_stopped_there(void);
 void let_go_on(void);
 

@@ -1,4 +1,5 @@
 /* latest.h: values, roles, waits, what stopped and killed processes leave, and garbage. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -174,6 +175,33 @@ static void one_writer_at_a_time(void)
 	CHECK_EQ(send_next(&second, 8), 0);
 	CHECK_EQ(receive_checked(&second, 0), 2);
 	CHECK_EQ(stat_of(&second).recoveries, 0);
+	let_go_of(&second);
+	drop();
+}
+
+static void *poll_for_value(void *view)
+{
+	return (void *)(intptr_t)ipk_latest_wait(view, 0);
+}
+
+/* The role is open at the first look, and given back when the kernel is asked: that is a close all the same. */
+static void a_close_amid_a_look_is_no_death(void)
+{
+	struct ipk_latest second;
+	pthread_t thread;
+	void *rc;
+
+	make(64, 4);
+	attach_another(&second, &latest);
+	CHECK_EQ(send_next(&latest, 8), 0);
+	CHECK_EQ(read_checked(&second, 1), 1);
+	stop_reader(ipk_segment_header(&second.segment)); /* where it says who has the role */
+	CHECK_EQ(pthread_create(&thread, NULL, poll_for_value, &second), 0);
+	wait_stopped_there();
+	ipk_latest_close(&latest);
+	let_go_on();
+	CHECK_EQ(pthread_join(thread, &rc), 0);
+	CHECK_EQ((intptr_t)rc, -EPIPE);
 	let_go_of(&second);
 	drop();
 }
@@ -444,6 +472,7 @@ int main(void)
 	RUN(a_copy_that_was_overtaken_is_refused);
 	RUN(in_place);
 	RUN(one_writer_at_a_time);
+	RUN(a_close_amid_a_look_is_no_death);
 	RUN(writer_killed_or_stopped);
 	RUN(sleepers_are_woken);
 	RUN(wakers_do_call_the_kernel);

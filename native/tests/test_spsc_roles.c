@@ -1,5 +1,6 @@
 /* spsc.h: who is producer and consumer, through close, death, fork(2) and lost descriptors. */
 #include <linux/close_range.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -80,6 +81,42 @@ static void close_is_the_end_of_the_stream(void)
 	CHECK_EQ(ipk_spsc_wait_room(second, 100, IPK_NEVER), -EPIPE);
 	detach(second);
 	ipk_spsc_unmap(&ring);
+}
+
+static void *poll_for_message(void *view)
+{
+	return (void *)(intptr_t)ipk_spsc_wait_message(view, 0);
+}
+
+static void *poll_for_room(void *view)
+{
+	return (void *)(intptr_t)ipk_spsc_wait_room(view, LARGEST, 0);
+}
+
+/* The role is open at the first look, and given back when the kernel is asked: that is a close all the same. */
+static void a_close_amid_a_look_is_no_death(void)
+{
+	for (int role = IPK_SPSC_PRODUCER; role <= IPK_SPSC_CONSUMER; role++) {
+		struct ipk_spsc *second;
+		pthread_t thread;
+		void *rc;
+
+		make(CAPACITY);
+		second = attached();
+		CHECK_EQ(send_number(role == IPK_SPSC_PRODUCER ? &ring : second, 1, LARGEST), 0);
+		receive_number(role == IPK_SPSC_PRODUCER ? second : &ring, 1, LARGEST);
+		if (role == IPK_SPSC_CONSUMER)
+			CHECK_EQ(send_number(second, 2, LARGEST), 0); /* full */
+		stop_reader(ipk_segment_header(&second->segment)); /* where it says who has the role */
+		CHECK_EQ(pthread_create(&thread, NULL, role == IPK_SPSC_PRODUCER ? poll_for_message : poll_for_room, second), 0);
+		wait_stopped_there();
+		ipk_spsc_close(&ring);
+		let_go_on();
+		CHECK_EQ(pthread_join(thread, &rc), 0);
+		CHECK_EQ((intptr_t)rc, -EPIPE);
+		detach(second);
+		drop();
+	}
 }
 
 static void produce_until_killed(void *count)
@@ -338,6 +375,7 @@ int main(void)
 	RUN(one_call_at_a_time);
 	RUN(one_holder_of_a_role);
 	RUN(close_is_the_end_of_the_stream);
+	RUN(a_close_amid_a_look_is_no_death);
 	RUN(dead_producer_and_its_successor);
 	RUN(death_is_told_after_the_last_message);
 	RUN(dead_consumer_and_its_successor);
