@@ -48,8 +48,9 @@ class Mutex(OwnedHandle):
     DeadlockError.
 
     Threads: safe to share; the owner is a thread. A thread that ends while it owns goes on owning: the process lives.
-    fork(2): the child has the handle, and owns nothing. `close` of the handle through which it was acquired, and
-    execve(2), are as the death of the owner.
+    fork(2): the child has the handle, and owns nothing. `close` of the handle through which it was acquired is as the
+    death of the owner. execve(2) without that is not: the process goes on owning until it ends (unless its priority is
+    inherited: then who waits at that moment gets the mutex).
 
     >>> mutex = Mutex.create("/ipckit-doc-mutex", unlink_on_close=True)
     >>> with mutex as got:

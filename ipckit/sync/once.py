@@ -26,8 +26,8 @@ class Once(SyncHandle):
     Ordering: what the runner stored before it completed is seen by whoever finds it done.
 
     Threads: safe to share; the runner is a thread. One that ends without completing goes on running: the process lives.
-    fork(2): the child has the handle, and runs nothing. `close` of the handle by which it was begun, and execve(2), are
-    as the death of the runner.
+    fork(2): the child has the handle, and runs nothing. `close` of the handle by which it was begun is as the death of
+    the runner. execve(2) without that is not: the process goes on running, until it ends.
 
     >>> with Once.create("/ipckit-doc-once", unlink_on_close=True) as once:
     ...     once.run(lambda: print("table loaded")), once.run(lambda: print("never")), once.done

@@ -49,7 +49,8 @@ class RWLock(OwnedHandle):
 
     Threads: safe to share. Who writes is a thread, and nobody else releases for it. Reads are counted for the handle:
     any of its threads may release them. fork(2): the child has the handle, and holds nothing. `close` lets go of all
-    that was acquired through the handle, of a writer's lock as if it had died; execve(2) is as a death.
+    that was acquired through the handle, of a writer's lock as if it had died; after execve(2) without that, it stays
+    the process's until it ends.
 
     >>> lock = RWLock.create("/ipckit-doc-rwlock", unlink_on_close=True)
     >>> with lock.reading(), lock.reading():

@@ -267,7 +267,8 @@ class TrackedSemaphore(Semaphore):
     stored but counted, so a kill at any point loses none and doubles none.
 
     Threads: safe to share; permits are the handle's, whichever thread took them. fork(2): the child has the handle and
-    none of its permits. `close` gives back what the handle has, execve(2) is as a death.
+    none of its permits. `close` gives back what the handle has; after execve(2) without that, it stays taken until the
+    process ends.
 
     >>> semaphore = Semaphore.create("/ipckit-doc-tracked", value=2, tracked=True, unlink_on_close=True)
     >>> with semaphore:

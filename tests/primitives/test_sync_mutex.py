@@ -356,6 +356,33 @@ def hold_and_fork(mutex: Mutex) -> None:
     pause("never")
 
 
+def test_an_owner_that_is_another_program_now_lives(mutex: Mutex) -> None:
+    gone, end = os.pipe()  # the end closes with the program
+    child = os.fork()
+    if child == 0:
+        try:
+            mutex.acquire()
+            os.execvp("sleep", ["sleep", "60"])
+        finally:
+            os._exit(1)
+    os.close(end)
+    assert os.read(gone, 1) == b""
+    os.close(gone)
+    try:
+        assert not mutex.acquire(timeout=0.15)
+        owner = mutex.owner()
+        assert owner is not None
+        assert (owner.pid, owner.lives) == (child, True)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    got = mutex.acquire()
+    assert got
+    assert got.owner_died
+    mutex.mark_consistent()
+    mutex.release()
+
+
 def test_a_forked_child_owns_nothing_and_keeps_no_dead_parent_alive(mutex: Mutex, spawn: Spawn) -> None:
     child = spawn(hold_and_fork, mutex)
     child.wait_reached("forked")
