@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
@@ -17,7 +18,11 @@ from ipckit.ring._parts import Assembly, part_size, parts_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ipckit.ring._claims import Claims
+    from ipckit.ring._inplace import Loan
     from ipckit.ring._lane import InPlaceLane
+
+_T = TypeVar("_T")
 
 _EAGAIN = -errno.EAGAIN
 
@@ -71,20 +76,21 @@ class Outgoing:
     def _send_file(self, data: memoryview, deadline_ns: int) -> int:
         assert self._files is not None
         given = ffi.new("struct ipk_spsc_part *")
-        while (rc := quick.ipk_spsc_try_reserve(self._ring, RECORD_SIZE, given)) == _EAGAIN:
-            rc = lib.ipk_spsc_wait_room(self._ring, RECORD_SIZE, deadline_ns)
-            if rc not in AGAIN:
-                break
-        if rc:
-            return rc
         key = None
         try:
+            while (rc := quick.ipk_spsc_try_reserve(self._ring, RECORD_SIZE, given)) == _EAGAIN:
+                rc = lib.ipk_spsc_wait_room(self._ring, RECORD_SIZE, deadline_ns)
+                if rc not in AGAIN:
+                    break
+            if rc:
+                return rc
             key = self._files.write(data, position_of(self._ring, "tail"))
             record = announce(key, len(data))
             ffi.memmove(ffi.cast("char *", quick.ipk_spsc_data(self._ring)) + given.offset, record, len(record))
             rc = quick.ipk_spsc_commit_part(self._ring, len(record), lib.IPK_SPSC_FILE, len(data))
         except BaseException:
-            quick.ipk_spsc_abort(self._ring)  # in vain if it was committed, and the exception came then
+            if given.offset:
+                quick.ipk_spsc_abort(self._ring)  # in vain if it was committed, and the exception came then
             if key is not None and position_of(self._ring, "tail") == key.position:
                 self._files.remove(key)
             raise
@@ -109,51 +115,83 @@ class Incoming:
         """Whether the beginning of a message is here, and not in the ring."""
         return self._assembly.begun
 
-    def take(self, deadline_ns: int) -> bytes | bytearray | int:
-        """The oldest message, whatever it comes in, or ``-errno``; it stays in the ring until `finish` or `undo`.
+    def receive(self, deadline_ns: int, copy: Callable[[bytes | bytearray], _T]) -> _T | int:
+        """What *copy* returns for the oldest message, whatever that comes in, which is received then; or ``-errno``.
+
+        It stays in the ring where *copy* raises an exception.
 
         Raises:
             LayoutError: it is not what was announced; it is gone, and counted as lost.
         """
         lent = ffi.new("struct ipk_spsc_part *")
-        while True:
-            lent.offset = 0
-            try:
-                rc = quick.ipk_spsc_try_receive_part(self._ring, lent)
-                if rc == _EAGAIN:
-                    rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
-                    if rc in AGAIN:
-                        continue
-                if rc:
-                    if rc in {-errno.EPIPE, -errno.EOWNERDEAD}:
-                        self.forget()
-                    return rc
-                message = self._look_at(lent)
-            except BaseException:
-                if lent.offset:
-                    quick.ipk_spsc_return_loan(self._ring)
-                raise
-            if message is not None:
+        try:
+            message = self._take(lent, deadline_ns)
+            if isinstance(message, int):
                 return message
+            copied = copy(message)
+            self._finish(lent, self._key)
+        finally:
+            if lent.offset:
+                quick.ipk_spsc_return_loan(self._ring)
+        return copied
 
-    def finish(self) -> None:
-        """The message that `take` returned is received."""
-        key, self._key = self._key, None
-        self._assembly.forget()
-        quick.ipk_spsc_release(self._ring)
-        if key is not None and self._files is not None:
-            self._files.remove(key)
-
-    def undo(self) -> None:
-        """The message that `take` returned stays in the ring; `take` returns it again."""
-        self._key = None
-        quick.ipk_spsc_return_loan(self._ring)
+    def lend(self, deadline_ns: int, claims: Claims, finished: Callable[[], object]) -> Loan | int:
+        """Lend the oldest message, as `receive`; it is the oldest until the loan is released, and *finished* called."""
+        ring = self._ring
+        lent = ffi.new("struct ipk_spsc_part *")
+        try:
+            message = self._take(lent, deadline_ns)
+            if isinstance(message, int):
+                return message
+            release = partial(self._release, lent, self._key, finished)
+            loan = claims.loan(0, len(message), release, partial(quick.ipk_spsc_return_loan, ring), memory=message)
+            lent.offset = 0
+        finally:
+            if lent.offset:
+                quick.ipk_spsc_return_loan(ring)
+        return loan
 
     def forget(self) -> None:
         """Nobody will send the rest of the message whose beginning is here."""
         if self._assembly.begun:
             self._assembly.forget()
             quick.ipk_spsc_forget(self._ring)
+
+    def _take(self, lent: Any, deadline_ns: int) -> bytes | bytearray | int:
+        """The oldest message, on loan while there is an offset in *lent*, and in `_key` its file; or ``-errno``."""
+        self._key = None
+        while True:
+            rc = quick.ipk_spsc_try_receive_part(self._ring, lent)
+            if rc == _EAGAIN:
+                rc = lib.ipk_spsc_wait_message(self._ring, deadline_ns)
+                if rc in AGAIN:
+                    continue
+            if rc:
+                if rc in {-errno.EPIPE, -errno.EOWNERDEAD}:
+                    self.forget()
+                return rc
+            message = self._look_at(lent)
+            if message is not None:
+                return message
+            lent.offset = 0
+
+    def _finish(self, lent: Any, key: Spilled | None) -> None:
+        """The message that is on loan is received."""
+        kept, place = self._assembly.kept, self._place()
+        try:
+            self._assembly.forget()  # while it is still our turn
+            quick.ipk_spsc_release(self._ring)
+            lent.offset = 0
+        except BaseException:  # of a signal handler
+            if self._place() == place:
+                self._assembly.kept = kept
+            raise
+        if key is not None and self._files is not None:
+            self._files.remove(key)
+
+    def _release(self, lent: Any, key: Spilled | None, finished: Callable[[], object]) -> None:
+        self._finish(lent, key)
+        finished()
 
     def _look_at(self, lent: Any) -> bytes | bytearray | None:
         """The message that the record on loan makes complete; None where there is none yet, and the loan has ended."""

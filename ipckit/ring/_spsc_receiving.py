@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
@@ -14,15 +14,18 @@ from ipckit.ring._errors import buffer_too_small, not_writable
 from ipckit.ring._inplace_lane import AGAIN
 from ipckit.ring._lane import RELEASE_GIL_ABOVE
 from ipckit.ring._spsc_handle import SpscHandle
-from ipckit.ring._spsc_oversize import Incoming, Roundabout
+from ipckit.ring._spsc_oversize import Roundabout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Buffer
 
     from ipckit.errors import IPCError
     from ipckit.ring._inplace import Loan
+    from ipckit.ring._spsc_oversize import Incoming
+
+_T = TypeVar("_T")
 
 _EAGAIN = -errno.EAGAIN
 _GONE = (-errno.EPIPE, -errno.EOWNERDEAD)
@@ -148,14 +151,14 @@ class SpscReceiving(SpscHandle):
             return lent
         if lent != -errno.EOVERFLOW:
             raise self._ended(lent)
-        message = self._take(deadline_ns)
-        incoming = self._incoming
-        assert incoming is not None
+        incoming = self._for_long()
         try:
-            return self._claims.loan(0, len(message), partial(self._finish, incoming), incoming.undo, memory=message)
-        except BaseException:
-            incoming.undo()
-            raise
+            lent = incoming.lend(deadline_ns, self._claims, partial(self._take_way, incoming))
+        finally:
+            self._take_way(incoming)
+        if isinstance(lent, int):
+            raise self._receiving_failure(lent)
+        return lent
 
     def __iter__(self) -> Iterator[bytes]:
         """Receive until the end of the stream."""
@@ -169,57 +172,46 @@ class SpscReceiving(SpscHandle):
         """Receive what is no plain message, as *rc* says, or raise the exception for it."""
         if rc != -errno.EOVERFLOW:
             raise self._ended(rc)
-        message = self._take(deadline_ns)
-        incoming = self._incoming
-        assert incoming is not None
-        try:
-            received = bytes(message)
-        except BaseException:
-            incoming.undo()
-            raise
-        self._finish(incoming)
-        return received
+        message = self._receive_long(bytes, deadline_ns)
+        if isinstance(message, int):
+            raise self._receiving_failure(message)
+        return message
 
     def _receive_otherwise_into(self, into: Any, rc: int, deadline_ns: int) -> int:
         if rc != -errno.EOVERFLOW:
             raise self._ended(rc)
-        message = self._take(deadline_ns)
-        incoming = self._incoming
-        assert incoming is not None
+        length = self._receive_long(partial(self._copy, into), deadline_ns)
+        if length < 0:
+            raise self._receiving_failure(length)
+        return length
+
+    def _receive_long(self, copy: Callable[[bytes | bytearray], _T], deadline_ns: int) -> _T | int:
+        """What *copy* makes of the oldest message, of any kind, which is received; or ``-errno``."""
+        incoming = self._for_long()
         try:
-            if len(message) > len(into):
-                raise buffer_too_small(len(message), len(into), self._name)
-            ffi.memmove(into, message, len(message))
-        except BaseException:
-            incoming.undo()
-            raise
-        self._finish(incoming)
+            return incoming.receive(deadline_ns, copy)
+        finally:
+            self._take_way(incoming)
+
+    def _copy(self, into: Any, message: bytes | bytearray) -> int:
+        if len(message) > len(into):
+            raise buffer_too_small(len(message), len(into), self._name)
+        ffi.memmove(into, message, len(message))
         return len(message)
 
     def _has_beginning(self) -> bool:
         incoming = self._incoming
         return incoming is not None and incoming.begun
 
-    def _take(self, deadline_ns: int) -> bytes | bytearray:
-        """A message of any kind; it stays on loan."""
+    def _for_long(self) -> Incoming:
         incoming = self._incoming
         if incoming is None:
             raise self._receiving_failure(-errno.EBADF)
-        try:
-            rc = incoming.take(deadline_ns)
-        finally:
-            self._take_way(around=incoming.begun)
-        if isinstance(rc, int):
-            raise self._receiving_failure(rc)
-        return rc
+        return incoming
 
-    def _finish(self, incoming: Incoming) -> None:
-        incoming.finish()
-        self._take_way(around=False)
-
-    def _take_way(self, *, around: bool) -> None:
-        """Receive plain messages by the lane or, *around* it, by `_take`."""
-        lane = self._lane
+    def _take_way(self, incoming: Incoming) -> None:
+        """Receive plain messages by the lane or, where there is the beginning of a message, by way of that."""
+        lane, around = self._lane, incoming.begun
         if around and not isinstance(lane, Roundabout):
             self._lane = Roundabout(lane)
         elif isinstance(lane, Roundabout) and not around:
@@ -234,8 +226,11 @@ class SpscReceiving(SpscHandle):
     def _too_small(self, size: int) -> IPCError:
         """The exception for a buffer of *size* bytes into which the oldest message does not go."""
         lent = ffi.new("struct ipk_spsc_part *")
-        rc = quick.ipk_spsc_try_receive_part(self._ring, lent)
+        try:
+            rc = quick.ipk_spsc_try_receive_part(self._ring, lent)
+        finally:
+            if lent.offset:
+                quick.ipk_spsc_return_loan(self._ring)
         if rc:
             return self._receiving_failure(rc)
-        quick.ipk_spsc_return_loan(self._ring)
         return buffer_too_small(lent.length, size, self._name)

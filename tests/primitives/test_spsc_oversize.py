@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,7 @@ from ipckit.testing import pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from ipckit.testing import Spawn
 
@@ -361,3 +365,64 @@ def test_what_a_full_ring_without_its_consumer_does_is_as_chosen(name: str, choi
                 with sending(lambda: ring.send(bytes(56), timeout=20)):
                     for _ in range(SMALL // 64 + 2):
                         assert successor.receive(timeout=20) is not None
+
+
+class Interruption(Exception):
+    """What the handler of a signal raises."""
+
+
+def interrupted(moment: int, action: Callable[[], object]) -> bool:
+    """Do *action*, and raise an exception at the n-th moment in the ring's code at which Python runs signal handlers.
+
+    Those are when a function begins, and when one in C has returned. Returns whether there was such a moment.
+    """
+    left = moment
+
+    def look(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal left
+        left -= event in {"call", "c_return"} and frame.f_globals.get("__package__") == "ipckit.ring"
+        if left == 0:
+            sys.setprofile(None)
+            raise Interruption
+
+    try:
+        sys.setprofile(look)
+        action()
+    except Interruption:
+        pass
+    finally:
+        sys.setprofile(None)
+    return left <= 0
+
+
+@pytest.mark.skipif(
+    find_spec("ipckit._lane") is None, reason="calls on cffi are several, and a handler may raise between"
+)
+@pytest.mark.parametrize("message", [LONG, LONG[:LARGEST]], ids=["long", "short"])
+def test_a_handler_that_raises_at_any_moment_leaves_neither_end_taken(name: str, message: bytes) -> None:
+    def receive_into(size: int) -> None:
+        with suppress(MessageTooLargeError):
+            ring.receive_into(bytearray(size), timeout=0)
+
+    with SpscRing.create(name, capacity=SMALL, oversize="file", unlink_on_close=True) as ring:
+        actions: list[Callable[[], object]] = [
+            ring.try_receive,
+            lambda: receive_into(len(message)),
+            lambda: receive_into(len(message) - 1),
+            lambda: ring.receive_many(2, timeout=0),
+        ]
+        for moment in count(1):
+            there_was = interrupted(moment, lambda: ring.send(message, timeout=0))
+            while ring.try_receive() is not None:
+                pass
+            if not there_was:
+                break
+        for action in actions:
+            for moment in count(1):
+                assert ring.try_send(message)
+                there_was = interrupted(moment, action)
+                while ring.try_receive() is not None:
+                    pass
+                if not there_was:
+                    break
+    assert not messages_of(name)
