@@ -74,7 +74,8 @@ class LongMessages:
             received = bytes(message)
             self._pass(part, len(received))
         finally:
-            self._give_back(part)
+            if part.taken == 1:
+                quick.ipk_broadcast_return_part(self._ring, part)
         return received
 
     def receive_into(self, into: Any) -> int:
@@ -92,7 +93,8 @@ class LongMessages:
                 ffi.memmove(into, message, length)
                 self._pass(part, length)
         finally:
-            self._give_back(part)
+            if part.taken == 1:
+                quick.ipk_broadcast_return_part(self._ring, part)
         return length
 
     def lend(self, claims: Claims) -> Loan | int:
@@ -111,7 +113,8 @@ class LongMessages:
                 quick.ipk_broadcast_return_loan(ring)
             raise
         finally:
-            self._give_back(part)
+            if part.taken == 1:
+                quick.ipk_broadcast_return_part(self._ring, part)
 
     def forget(self) -> None:
         """Nobody will send the rest of a message whose beginning is here, or nobody wants it."""
@@ -238,11 +241,6 @@ class LongMessages:
             if part.taken:
                 self._assembly.kept = kept
             raise
-
-    def _give_back(self, part: Any) -> None:
-        """End what a call has of the reading side."""
-        if part.taken == 1:
-            quick.ipk_broadcast_return_part(self._ring, part)
 
     def _release(self) -> None:
         self._assembly.forget()

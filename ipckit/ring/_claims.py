@@ -9,8 +9,9 @@ how to end the claim, with two callables:
   claim; it has ended in any case.
 * ``abort()``, ``put_back()`` undo the claim. They raise nothing, and do nothing where the core has forgotten the claim.
 
-Of the two one is called, once, by any thread, and never in a forked child. Where ``close`` of the handle comes, it
-calls `Claims.end` first. Nothing else is asked of a ring.
+Of the two one is called, once, by any thread, and never in a forked child; but where ``release()`` raises,
+``put_back()`` comes after it, for it may not have begun. Where ``close`` of the handle comes, it calls `Claims.end`
+first. Nothing else is asked of a ring.
 
 Where a lane has the calls for messages in place, `Claims.reserve` and `Claims.lend` do all that. They make the record
 of the claim before the claim, ``[*NEW, abort]``, and have the lane append the offset as soon as there is one: so no

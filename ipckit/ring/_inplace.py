@@ -228,7 +228,11 @@ class Loan(_Claim):
         except BaseException:
             record.append(key)
             raise
-        self._finish()
+        try:
+            self._finish()
+        except BaseException:  # of a signal handler, perhaps, before it was done
+            record[GIVE_UP]()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

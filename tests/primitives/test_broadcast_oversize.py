@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +31,10 @@ from ipckit.ring import BroadcastRing
 from ipckit.ring import _broadcast_handle as handles
 from ipckit.ring._broadcast_lane import CffiLane
 from ipckit.testing import pause, reached, wait_blocked
+from tests.primitives.interrupting import interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
@@ -574,3 +577,37 @@ def test_an_exception_of_a_signal_handler_amid_fragments() -> None:
         message == message[:4] * (550 + number * 13 % 2000) for number, message in zip(numbers, received, strict=True)
     )
     assert set(sent) <= set(received)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("choice", ["fragments", "file"])
+def test_a_handler_that_raises_at_any_moment_leaves_neither_side_taken(choice: Any) -> None:
+    def receive_into(size: int) -> None:
+        with suppress(MessageTooLargeError):
+            ring.receive_into(bytearray(size), timeout=0)
+
+    def is_usable() -> bool:
+        while ring.try_receive() is not None:
+            pass
+        return ring.try_send(b"next") and ring.try_receive() == b"next"
+
+    name = unique_name()
+    with BroadcastRing.create(name, capacity=SMALL, oversize=choice, unlink_on_close=True) as ring:
+        ring.subscribe()
+        actions: list[Callable[[], object]] = [
+            lambda: ring.send(HALF, timeout=0),
+            ring.try_receive,
+            lambda: receive_into(len(HALF)),
+            lambda: receive_into(len(HALF) - 1),
+            lambda: ring.receive_many(2, timeout=0),
+            lambda: ring.peek(timeout=0).release(),
+        ]
+        for action in actions:
+            there_was = True
+            moments = count(1)
+            while there_was:
+                if action is not actions[0]:
+                    ring.send(HALF, timeout=0)
+                there_was = interrupted(next(moments), action)
+                assert is_usable()
+    assert not files(name)

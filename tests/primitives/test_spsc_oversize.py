@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -27,10 +26,10 @@ from ipckit.errors import (
 )
 from ipckit.ring import SpscRing
 from ipckit.testing import pause
+from tests.primitives.interrupting import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from ipckit.testing import Spawn
 
@@ -367,37 +366,10 @@ def test_what_a_full_ring_without_its_consumer_does_is_as_chosen(name: str, choi
                         assert successor.receive(timeout=20) is not None
 
 
-class Interruption(Exception):
-    """What the handler of a signal raises."""
-
-
-def interrupted(moment: int, action: Callable[[], object]) -> bool:
-    """Do *action*, and raise an exception at the n-th moment in the ring's code at which Python runs signal handlers.
-
-    Those are when a function begins, and when one in C has returned. Returns whether there was such a moment.
-    """
-    left = moment
-
-    def look(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal left
-        left -= event in {"call", "c_return"} and frame.f_globals.get("__package__") == "ipckit.ring"
-        if left == 0:
-            sys.setprofile(None)
-            raise Interruption
-
-    try:
-        sys.setprofile(look)
-        action()
-    except Interruption:
-        pass
-    finally:
-        sys.setprofile(None)
-    return left <= 0
-
-
 @pytest.mark.skipif(
     find_spec("ipckit._lane") is None, reason="calls on cffi are several, and a handler may raise between"
 )
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("message", [LONG, LONG[:LARGEST]], ids=["long", "short"])
 def test_a_handler_that_raises_at_any_moment_leaves_neither_end_taken(name: str, message: bytes) -> None:
     def receive_into(size: int) -> None:
@@ -410,6 +382,7 @@ def test_a_handler_that_raises_at_any_moment_leaves_neither_end_taken(name: str,
             lambda: receive_into(len(message)),
             lambda: receive_into(len(message) - 1),
             lambda: ring.receive_many(2, timeout=0),
+            lambda: ring.peek(timeout=0).release(),
         ]
         for moment in count(1):
             there_was = interrupted(moment, lambda: ring.send(message, timeout=0))

@@ -1,0 +1,38 @@
+"""An exception at any moment at which Python runs the handler of a signal: signal(7)."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+
+class Interruption(Exception):
+    """What the handler of a signal raises."""
+
+
+def interrupted(moment: int, action: Callable[[], object]) -> bool:
+    """Do *action*, and raise an exception at the n-th moment in the ring's code at which Python runs signal handlers.
+
+    Those are when a function begins, and when one in C has returned. Returns whether there was such a moment.
+    """
+    left = moment
+
+    def look(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal left
+        left -= event in {"call", "c_return"} and frame.f_globals.get("__package__") == "ipckit.ring"
+        if left == 0:
+            sys.setprofile(None)
+            raise Interruption
+
+    try:
+        sys.setprofile(look)
+        action()
+    except Interruption:
+        pass
+    finally:
+        sys.setprofile(None)
+    return left <= 0
