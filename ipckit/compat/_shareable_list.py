@@ -146,12 +146,11 @@ class ShareableList(Generic[T]):
             if len(packed) > room:
                 raise ValueError("bytes/str item exceeds available storage")
             form = f"{room}s"
-        content = struct.pack(form, packed)  # first, for what is refused must change nothing
+        struct.pack(form, packed)  # what that refuses must change nothing
         buf = self._buf()
         struct.pack_into("8s", buf, self._forms_start() + _FORMAT_ROOM * position, form.encode())
         buf[self._kinds_start() + position] = kind
-        start = self._data_start() + self._offsets[position]
-        buf[start : start + len(content)] = content
+        struct.pack_into(form, buf, self._data_start() + self._offsets[position], packed)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1

@@ -11,11 +11,14 @@ HERE = "here"
 """The checkpoint."""
 
 
-def before_event(event: str) -> None:
-    """Stand still before whatever Python calls *event*: sys.addaudithook."""
+def before_event(event: str, *, nth: int = 1) -> None:
+    """Stand still before what Python calls *event*, from the *nth* time on: sys.addaudithook."""
+    times = 0
 
     def stop(name: str, _: object) -> None:
-        if name == event:
+        nonlocal times
+        times += name == event
+        if name == event and times >= nth:
             pause(HERE)
 
     sys.addaudithook(stop)

@@ -34,7 +34,7 @@ def killed_there(child: Child) -> None:
 
 
 def make_and_stop() -> None:
-    before_event("fcntl.fcntl")  # it has its size, and not yet its seal
+    before_event("fcntl.fcntl", nth=2)  # seals were asked for; it has its size, and not yet its seal
     Mapping.create(size=PAGE_SIZE)
 
 
