@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ipckit._use import Use
+else:
+    try:
+        from ipckit._lane import Use
+    except ImportError:
+        from ipckit._use import Use
+
 
 class Handle:
     """Close once, from any thread; a wait in another thread ends with ClosedError before the resource goes.
@@ -100,9 +107,9 @@ class Handle:
         if self._closed:
             raise ClosedError(f"{type(self).__name__} is closed")
 
-    def _in_use(self) -> _Use:
+    def _in_use(self) -> Use:
         """For a ``with`` block: keep the resource until it ends, even if another thread closes the handle meanwhile."""
-        return _Use(self)
+        return Use(self, self._users, self._here)
 
     def _release_unless_used(self) -> None:
         # A thread that was inside when this process was forked does not exist here.
@@ -115,28 +122,6 @@ class Handle:
         except IndexError:
             return
         self._release()
-
-
-class _Use:
-    """What `Handle._in_use` returns; a generator would cost twice as much, on the way of every wait."""
-
-    __slots__ = ("_handle",)
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-
-    def __enter__(self) -> None:
-        handle = self._handle
-        handle._users.append(handle._here)
-        if handle._closed:
-            self.__exit__()
-            handle._check_open()
-
-    def __exit__(self, *error: object) -> None:
-        handle = self._handle
-        handle._users.pop()
-        if handle._closed:
-            handle._release_unless_used()
 
 
 def _after_fork_in_child() -> None:

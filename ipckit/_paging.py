@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ipckit.errors import check, syscall_error
 
 if TYPE_CHECKING:
-    from ipckit._handle import _Use
+    from ipckit._use import Use
 
 PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -74,7 +74,7 @@ class Paging:
 
     if TYPE_CHECKING:
 
-        def _in_use(self) -> _Use: ...
+        def _in_use(self) -> Use: ...
 
         @property
         def buf(self) -> memoryview:

@@ -94,8 +94,10 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
     """
     from ipckit._native import lib  # whoever never waits never loads it
 
-    users = handle._users  # as `with handle._in_use()` does, spelt out: this is on the way of every wait
-    users.append(handle._here)
+    # As `with handle._in_use()` does, spelt out, for this is on the way of every wait. Nothing is called between what
+    # is done and what undoes it, so that no signal handler can raise there.
+    users = handle._users
+    users += (handle._here,)
     try:
         handle._check_open()
         while (ready := lib.ipk_stream_wait(fd, events, _SLICE_MS if deadline is None else deadline.slice_ms())) <= 0:
@@ -106,6 +108,6 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
                 return False
         return True
     finally:
-        users.pop()
+        del users[-1]
         if handle._closed:
             handle._release_unless_used()

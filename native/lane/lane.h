@@ -39,6 +39,7 @@ extern PyType_Spec spsc_lane_spec;
 extern PyType_Spec sysv_msg_lane_spec;
 extern PyType_Spec sysv_sem_lane_spec;
 extern PyType_Spec tracked_permit_lane_spec;
+extern PyType_Spec use_spec;
 extern PyType_Spec writing_lane_spec;
 
 /* A lane of an object in memory: Lane(owner, address). */

@@ -26,6 +26,7 @@ static const struct {
 	{"SetLane", &sysv_sem_lane_spec},
 	{"SpscLane", &spsc_lane_spec},
 	{"TrackedPermitLane", &tracked_permit_lane_spec},
+	{"Use", &use_spec},
 	{"WritingLane", &writing_lane_spec},
 #ifndef Py_GIL_DISABLED
 	{"OpenClaims", &open_claims_spec},

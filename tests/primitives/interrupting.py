@@ -14,8 +14,8 @@ class Interruption(Exception):
     """What the handler of a signal raises."""
 
 
-def interrupted(moment: int, action: Callable[[], object]) -> bool:
-    """Do *action*, and raise an exception at the n-th moment in the ring's code at which Python runs signal handlers.
+def interrupted(moment: int, action: Callable[[], object], package: str = "ipckit.ring") -> bool:
+    """Do *action*, and raise an exception at the n-th moment in that package at which Python runs signal handlers.
 
     Those are when a function begins, and when one in C has returned. Returns whether there was such a moment.
     """
@@ -23,7 +23,7 @@ def interrupted(moment: int, action: Callable[[], object]) -> bool:
 
     def look(frame: FrameType, event: str, _argument: object) -> None:
         nonlocal left
-        left -= event in {"call", "c_return"} and frame.f_globals.get("__package__") == "ipckit.ring"
+        left -= event in {"call", "c_return"} and _is_of(frame, package)
         if left == 0:
             sys.setprofile(None)
             raise Interruption
@@ -36,3 +36,8 @@ def interrupted(moment: int, action: Callable[[], object]) -> bool:
     finally:
         sys.setprofile(None)
     return left <= 0
+
+
+def _is_of(frame: FrameType, package: str) -> bool:
+    name: str = frame.f_globals.get("__package__") or ""
+    return f"{name}.".startswith(f"{package}.")
