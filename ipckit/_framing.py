@@ -11,10 +11,12 @@ from ipckit._turn import Turn
 from ipckit.errors import MessageTooLargeError, syscall_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from typing_extensions import Buffer
 
+    from ipckit._lane import ReadingLane
     from ipckit._wait import Deadline
 
 _HEADER = Struct("!I")
@@ -26,20 +28,33 @@ CHUNK = 1 << 18  # one read asks for no more, so that a header that lies costs n
 
 
 class IncomingFrame:
-    """The message that is arriving: it keeps what came, so that a wait that gave up loses nothing."""
+    """The message that is arriving: it keeps what came, so that whatever ends a wait, or a read, loses nothing.
 
-    __slots__ = ("_header", "_length", "_parts", "_received", "begun")
+    Attributes:
+        unfed: what was read and is not yet part of the message. Whoever reads has the read itself put it there, in C,
+            so that no signal handler can raise in between.
+        partial: whether a part of a message has come, and was fed.
+    """
+
+    __slots__ = ("_header", "_length", "_parts", "_received", "partial", "unfed")
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin a new message."""
-        self.begun = False
+        self.unfed: list[bytes] = []
+        self.partial = False
         self._header = b""
         self._length = -1
         self._parts: list[bytes] = []
         self._received = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a message is here."""
+        return self.partial or any(self.unfed)
+
+    @property
+    def length(self) -> int:
+        """The bytes of the message whose header is here; else below 0."""
+        return self._length
 
     def wanted(self, limit: int) -> int:
         """How many bytes to read next.
@@ -53,21 +68,28 @@ class IncomingFrame:
             raise too_large(self._length, limit, "receive")
         return min(self._length - self._received, CHUNK)
 
-    def feed(self, chunk: bytes) -> bytes | None:
-        """Add what was read; return the message once it is complete."""
-        self.begun = True
-        if self._length < 0:
-            self._header += chunk
-            if len(self._header) < HEADER_SIZE:
-                return None
-            self._length = unpack_header(self._header)[0]
+    def feed(self) -> bytes | None:
+        """Take in the first piece of what was read; return the message once it is complete."""
+        chunk = self.unfed[0]
+        header, length, received = self._header, self._length, self._received
+        parts: tuple[bytes, ...] = ()
+        if length < 0:
+            header += chunk
+            if len(header) == HEADER_SIZE:
+                length = unpack_header(header)[0]
         else:
-            self._parts.append(chunk)
-            self._received += len(chunk)
-        if self._received < self._length:
-            return None
-        message = b"".join(self._parts)
-        self.clear()
+            parts = (chunk,)
+            received += len(chunk)
+        message = b"".join((*self._parts, *parts)) if 0 <= length <= received else None
+        # Nothing is called from here on: no signal handler can raise before all of it is noted.
+        if message is None:
+            self._parts += parts
+        else:
+            self._parts = []
+            header, length, received = b"", -1, 0
+        self._header, self._length, self._received = header, length, received
+        self.partial = message is None
+        del self.unfed[0]
         return message
 
     def __repr__(self) -> str:
@@ -105,17 +127,41 @@ def byte_view(data: Buffer) -> memoryview:
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
+def bytes_out(outs: list[int]) -> int:
+    """How many bytes writes took that returned these numbers; what is below 0 was no write."""
+    return sum(out for out in outs if out > 0)
+
+
 class Framing:
-    """What a handle keeps between two calls about the messages that go through it."""
+    """What a handle keeps between two calls about the messages that go through it.
 
-    __slots__ = ("incoming", "limit", "receiving", "sending", "unsent")
+    Attributes:
+        receive: of a compiled lane, which keeps what is incoming; else None. So is `send`.
+        outgoing: the message that is being sent, after a list of what each write took of it and its header. It is noted
+            before the first of them, so that whatever ends a call in the middle, a later one goes on from there. In
+            third place, what stands for the process whose thread is at it (`Handle._here`); None: no thread is.
+    """
 
-    def __init__(self, largest: int) -> None:
+    __slots__ = ("incoming", "limit", "outgoing", "receive", "receiving", "send", "sending")
+
+    def __init__(self, largest: int, reading: ReadingLane | None = None, writing: object = None) -> None:
         self.limit = min(DEFAULT_LIMIT, largest)
-        self.incoming = IncomingFrame()
-        self.unsent = b""
+        self.incoming = IncomingFrame() if reading is None else reading
+        self.receive = None if reading is None else reading.receive
+        self.send: Callable[[list[int], object], int] | None = getattr(writing, "send", None)
+        self.outgoing: tuple[list[int], bytes | memoryview, object] | None = None
         self.receiving = Turn()
         self.sending = Turn()
+
+    @property
+    def unsent(self) -> memoryview:
+        """The rest of a message of which a part is out; nearly always there is none, b""."""
+        outs, data, here = self.outgoing or ([], b"", None)
+        out = bytes_out(outs)
+        if not 0 < out < HEADER_SIZE + len(data) or here not in (None, FdHandle._here):  # else our parent goes on
+            return memoryview(b"")
+        at = out - HEADER_SIZE
+        return memoryview(data)[at:] if at >= 0 else memoryview(pack_header(len(data))[at:] + data)
 
 
 class Framed(FdHandle):

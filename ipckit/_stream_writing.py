@@ -7,7 +7,7 @@ import select
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ipckit._framing import HEADER_SIZE, Framed, byte_view, pack_header, too_large
+from ipckit._framing import HEADER_SIZE, Framed, byte_view, bytes_out, pack_header, too_large
 from ipckit._retry import failure, retry
 from ipckit._sides import Source, Target
 from ipckit._transfer import Transfer, check_size
@@ -29,13 +29,17 @@ class ByteWriting(Framed):
         """Write once; BlockingIOError where that would wait, fewer bytes than given where it would have to."""
         raise NotImplementedError
 
-    def _push_waiting(self, data: memoryview, deadline: Deadline | None) -> int:
-        """Wait for room, and write; one byte at least."""
-        return retry(self, select.POLLOUT, deadline, partial(self._push, data), "write")
-
-    def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
-        """Write the two as one, once."""
+    def _push_to(self, outs: list[int], data: Buffer) -> None:
+        """Write as `_push` does, and append how many bytes are out; no signal handler can raise between the two."""
         raise NotImplementedError
+
+    def _push_both(self, outs: list[int], header: bytes, data: bytes | memoryview) -> None:
+        """As `_push_to`, of the two as one."""
+        raise NotImplementedError
+
+    def _push_waiting(self, outs: list[int], data: memoryview, deadline: Deadline | None) -> None:
+        """Wait for room, and write as `_push_to` does; one byte at least."""
+        retry(self, select.POLLOUT, deadline, partial(self._push_to, outs, data), "write")
 
     def _push_file(self, fd: int, count: int, offset: int | None) -> int:
         """Write once from the file *fd*, *offset* None being its position; else as `_push`."""
@@ -49,7 +53,7 @@ class ByteWriting(Framed):
             BrokenPeerError: nobody reads any more (EPIPE); ``completed`` as above.
         """
         deadline = None if timeout is None else Deadline.after(timeout)
-        if self._framing.unsent:
+        if self._framing.outgoing:
             self._flush_in_turn(deadline)
         try:
             written = self._push(data)
@@ -58,11 +62,11 @@ class ByteWriting(Framed):
         except OSError as error:
             raise failure(self, error, "write") from None
         size = len(data) if type(data) is bytes else memoryview(data).nbytes
-        return written if written == size else self._write_rest(byte_view(data)[written:], written, deadline)
+        return written if written == size else self._write_rest([written], byte_view(data)[written:], deadline)
 
     def try_write(self, data: Buffer) -> int:
         """Write what there is room for, without waiting; return how many bytes, 0 if there is no room."""
-        if self._framing.unsent and not self._flushed():
+        if self._framing.outgoing and not self._flushed():
             return 0
         try:
             return self._push(data)
@@ -93,7 +97,7 @@ class ByteWriting(Framed):
         framing = self._framing
         if size > framing.limit:
             raise too_large(size, framing.limit, "send")
-        header = pack_header(size)
+        outs: list[int] = []
         turn = framing.sending
         lock = turn.lock
         try:
@@ -104,20 +108,17 @@ class ByteWriting(Framed):
             raise
         turn.inside = True
         try:
-            if framing.unsent:
+            if framing.outgoing:
                 self._flush(deadline)
-            try:
-                written = self._push_both(header, data)
-            except BlockingIOError:
-                written = retry(self, select.POLLOUT, deadline, partial(self._push_both, header, data), "write")
-            if written != HEADER_SIZE + size:
-                at = written - HEADER_SIZE
-                rest = memoryview(data)[at:] if at >= 0 else memoryview(header[at:] + data)
-                self._write_rest(rest, written, deadline, keep=True)
-        except IPCError:
+            framing.outgoing = outs, data, self._here
+            if (first := framing.send) is None or first(outs, data) != HEADER_SIZE + size:
+                self._go_on(outs, data, deadline)
+            framing.outgoing = None
+        except BaseException as error:
+            self._keep_rest(outs, data)
+            if isinstance(error, OSError) and not isinstance(error, IPCError):
+                raise failure(self, error, "write") from None
             raise
-        except OSError as error:
-            raise failure(self, error, "write") from None
         finally:
             turn.inside = False
             lock.release()
@@ -187,35 +188,57 @@ class ByteWriting(Framed):
     def _flush_in_turn(self, deadline: Deadline | None) -> None:
         self._check_open()
         turn = self._framing.sending
-        lock = turn.take(self, deadline, "flush")
+        lock = turn.lock
+        try:
+            if not lock.acquire(False) or turn.inside:
+                turn.contend(lock, self, deadline, "flush")
+        except BaseException:
+            turn.let_go(lock)
+            raise
+        turn.inside = True
         try:
             self._flush(deadline)
         finally:
-            turn.give_back(lock)
+            turn.inside = False
+            lock.release()
 
     def _flush(self, deadline: Deadline | None) -> None:
-        try:
-            self._write_rest(memoryview(self._framing.unsent), 0, deadline, keep=True)
-        except SyscallError as error:
-            error.completed = 0  # the caller asks how much of its own data is out
-            raise
+        framing = self._framing
+        if framing.outgoing and (rest := framing.unsent):
+            try:
+                self._write_rest(framing.outgoing[0], rest, deadline)
+            except SyscallError as error:
+                error.completed = 0  # the caller asks how much of its own data is out
+                raise
+        framing.outgoing = None
 
-    def _write_rest(self, rest: memoryview, written: int, deadline: Deadline | None, *, keep: bool = False) -> int:
-        """Write *rest*, what came before being *written* bytes; return how many bytes are out.
+    def _go_on(self, outs: list[int], data: bytes | memoryview, deadline: Deadline | None) -> None:
+        """Send what of the message that is outgoing is not out yet, all or a part of it."""
+        if not outs:
+            header = pack_header(len(data))
+            try:
+                self._push_both(outs, header, data)
+            except BlockingIOError:
+                retry(self, select.POLLOUT, deadline, partial(self._push_both, outs, header, data), "write")
+        self._write_rest(outs, self._framing.unsent, deadline)
 
-        Args:
-            keep: whether what does not go out now is to go first the next time, whatever ends this call.
-        """
+    def _keep_rest(self, outs: list[int], data: bytes | memoryview) -> None:
+        """Of the message that was outgoing, have no more than the rest of one that has begun."""
+        framing = self._framing
+        if framing.outgoing and framing.outgoing[0] is outs:
+            # A copy, for the caller may change its buffer.
+            framing.outgoing = (outs, bytes(data), None) if framing.unsent else None
+
+    def _write_rest(self, outs: list[int], rest: memoryview, deadline: Deadline | None) -> int:
+        """Write *rest*, *outs* being what earlier writes took, where the others are noted, too; return their sum."""
         done = 0
         try:
             while done < len(rest):
-                done += self._push_waiting(rest[done:], deadline)
+                self._push_waiting(outs, rest[done:], deadline)
+                done += outs[-1]
         except OSError as error:
             broken = error if isinstance(error, IPCError) else failure(self, error, "write")
             if isinstance(broken, SyscallError):
-                broken.completed = written + done
+                broken.completed = bytes_out(outs)
             raise broken from None
-        finally:
-            if keep:
-                self._framing.unsent = bytes(rest[done:])  # a copy: the caller may change its buffer
-        return written + done
+        return bytes_out(outs)

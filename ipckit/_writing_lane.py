@@ -75,7 +75,7 @@ class LaneWriting(ByteWriting):
     _lane_write: Callable[[Any], int]
 
     def write(self, data: Buffer, timeout: float | None = None) -> int:
-        if timeout is not None or self._framing.unsent:
+        if timeout is not None or self._framing.outgoing:
             return ByteWriting.write(self, data, timeout)  # by name: super() costs every call a cell
         write = self._lane_write  # two steps: CPython caches where a slot is for these, and not for a call of it
         written = write(data)
@@ -86,4 +86,4 @@ class LaneWriting(ByteWriting):
                 raise failure(self, OSError(-written, os.strerror(-written)), "write")
             written = 0
         whole: Any = data  # bytes
-        return written if written == len(whole) else self._write_rest(memoryview(whole)[written:], written, None)
+        return written if written == len(whole) else self._write_rest([written], memoryview(whole)[written:], None)

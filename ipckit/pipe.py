@@ -13,7 +13,7 @@ from ipckit._pipe_end import PipeEnd
 from ipckit._queued import queued
 from ipckit._retry import expired, failure, retry
 from ipckit._splice import SplicesIn, SplicesOut
-from ipckit._stream_reading import BULK, ByteReading
+from ipckit._stream_reading import BULK, ByteReading, reading_lane_of
 from ipckit._wait import FOREVER, Deadline
 from ipckit._writing_lane import LaneWriting, lane_of
 from ipckit.errors import EndOfStreamError, IPCError, syscall_error
@@ -39,19 +39,25 @@ class PipeReader(PipeEnd, SplicesOut):
     `read` on a FIFO that no writer has opened yet waits for the first one; "no writer yet" is no end of the stream.
     """
 
-    __slots__ = ("_framing", "_was_written")
+    __slots__ = ("_framing", "_reading", "_was_written")
 
     _access = os.O_RDONLY
     _direction = "reading"
 
     def __init__(self, fd: int, was_written: bool = False) -> None:  # noqa: FBT001, FBT002  # a pickle has no keywords
         super().__init__(fd)
-        self._framing = Framing(self._largest)
+        self._reading = reading_lane_of(fd, socket=False)
+        self._framing = Framing(self._largest, self._reading)
         self._was_written = was_written  # by a writer who had gone when *fd* was opened: poll(2) does not tell of that
 
     @classmethod
     def _taken_anew(cls, own: int, old: int) -> Self:
         return cls(own, _is_hung_up(old))  # looked at last: of whoever writes from now on, poll(2) tells
+
+    def _release(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        super()._release()
 
     def _facts(self) -> tuple[bool, ...]:
         return (self._was_written,)
@@ -76,8 +82,21 @@ class PipeReader(PipeEnd, SplicesOut):
     def _pull(self, size: int) -> bytes:
         return os.read(self._fd, size) or self._nothing(size)
 
+    def _pull_to(self, pieces: list[bytes], size: int) -> None:
+        pieces += map(os.read, (self._fd,), (size,))
+        if not pieces[-1]:
+            del pieces[-1]
+            pieces += (self._nothing(size),)
+
     def _pull_into(self, buffer: Buffer) -> int:
         return os.readv(self._fd, [buffer]) or len(self._nothing(memoryview(buffer).nbytes))
+
+    def _is_the_end(self) -> bool:
+        try:
+            self._nothing(1)
+        except BlockingIOError:
+            return False
+        return True
 
     def _nothing(self, size: int) -> bytes:
         """Nothing was read: b"" if that is the end, BlockingIOError if no writer has come yet."""
@@ -118,10 +137,10 @@ class PipeWriter(PipeEnd, LaneWriting, SplicesIn):
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
-        self._framing = Framing(self._largest)
         self._lent = {}
         self._lane = lane_of(fd, socket=False)
         self._lane_write = self._lane.write
+        self._framing = Framing(self._largest, writing=self._lane)
 
     def _release(self) -> None:
         self._lane.close()
@@ -131,7 +150,16 @@ class PipeWriter(PipeEnd, LaneWriting, SplicesIn):
     def _push(self, data: Buffer) -> int:
         return os.write(self._fd, data)
 
-    def _push_waiting(self, data: memoryview, deadline: Deadline | None) -> int:
+    def _push_to(self, outs: list[int], data: Buffer) -> None:
+        outs += map(os.write, (self._fd,), (data,))
+
+    def _push_both(self, outs: list[int], header: bytes, data: bytes | memoryview) -> None:
+        if len(data) <= _COPIED:
+            outs += map(os.write, (self._fd,), (header + data,))
+        else:
+            outs += map(os.writev, (self._fd,), ((header, data),))
+
+    def _push_waiting(self, outs: list[int], data: memoryview, deadline: Deadline | None) -> None:
         from ipckit._native import ffi, lib  # whoever never waits never loads it
 
         deadline = deadline or FOREVER
@@ -139,9 +167,12 @@ class PipeWriter(PipeEnd, LaneWriting, SplicesIn):
             pinned = ffi.from_buffer(data)
             try:
                 while True:
-                    written: int = lib.ipk_stream_write(self._fd, pinned, len(data), deadline.slice_end_ns())
+                    end_ns = deadline.slice_end_ns()
+                    outs += map(lib.ipk_stream_write, (self._fd,), (pinned,), (len(data),), (end_ns,))
+                    written = outs[-1]
                     if written > 0:
-                        return written
+                        return
+                    del outs[-1]
                     self._check_open()
                     if written not in (-errno.ETIMEDOUT, -errno.EINTR):
                         raise OSError(-written, os.strerror(-written))
@@ -149,11 +180,6 @@ class PipeWriter(PipeEnd, LaneWriting, SplicesIn):
                         raise expired(self, "write")
             finally:
                 ffi.release(pinned)  # not later: the garbage collector can't clear a buffer that is exported
-
-    def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
-        if len(data) <= _COPIED:
-            return os.write(self._fd, header + data)
-        return os.writev(self._fd, [header, data])
 
 
 class PacketReader(PipeReader):

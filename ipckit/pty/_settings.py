@@ -156,6 +156,14 @@ class PtySide(ByteReading, ByteWriting):
                 raise
         return _left(partial(os.read, self._fd, size), b"")
 
+    def _pull_to(self, pieces: list[bytes], size: int) -> None:
+        try:
+            pieces += map(os.read, (self._fd,), (size,))
+        except OSError as error:
+            if not self._may_be_the_end(error):
+                raise
+            pieces += (self._pull(size),)
+
     def _nothing(self, size: int) -> bytes:
         at_least_one(size)
         return b""
@@ -178,13 +186,20 @@ class PtySide(ByteReading, ByteWriting):
         except OSError as error:
             raise self._judged(error) from None
 
-    def _push_both(self, header: bytes, data: bytes | memoryview) -> int:
+    def _push_to(self, outs: list[int], data: Buffer) -> None:
+        try:
+            outs += map(os.write, (self._fd,), (data,))
+        except OSError as error:
+            raise self._judged(error) from None
+
+    def _push_both(self, outs: list[int], header: bytes, data: bytes | memoryview) -> None:
         if not self._seen_raw:
             self._require_raw()
         try:
             if len(data) <= _COPIED:
-                return os.write(self._fd, header + data)
-            return os.writev(self._fd, [header, data])
+                outs += map(os.write, (self._fd,), (header + data,))
+            else:
+                outs += map(os.writev, (self._fd,), ((header, data),))
         except OSError as error:
             raise self._judged(error) from None
 

@@ -155,6 +155,12 @@ class PtyMaster(PtySide):
             return kept
         return super()._pull(size)
 
+    def _pull_to(self, pieces: list[bytes], size: int) -> None:
+        if self._ahead and (kept := self._kept(size)):
+            pieces += (kept,)
+        else:
+            super()._pull_to(pieces, size)
+
     def _pull_into(self, buffer: Buffer) -> int:
         with memoryview(buffer) as view, view.cast("B") as octets:
             if self._ahead and (kept := self._kept(len(octets))):

@@ -99,7 +99,8 @@ class StreamLine(Line):
                 if frame.begun:
                     raise PeerDiedError(f"the stream ended after {frame!r}: the writer died, or closed in between")
                 raise Ended
-            message = frame.feed(chunk)
+            frame.unfed.append(chunk)
+            message = frame.feed()
             if message is not None:
                 return message
         return None

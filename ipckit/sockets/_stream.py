@@ -74,8 +74,8 @@ class Stream(StreamSocket, AncillarySocket):
         return listen(cls, address, backlog, mode, unlink_on_close=unlink_on_close)
 
     def _send_beside(self, view: memoryview, control: list[tuple[int, int, Any]], deadline: Deadline | None) -> None:
-        if self._framing.unsent:
+        if self._framing.outgoing:
             self._flush_in_turn(deadline)
         written = self._send_once(view, control, deadline)  # what goes beside it goes with the first byte
         if written < len(view):
-            self._write_rest(view[written:], written, deadline)
+            self._write_rest([written], view[written:], deadline)

@@ -33,6 +33,7 @@ extern PyType_Spec mpmc_lane_spec;
 extern PyType_Spec mqueue_lane_spec;
 extern PyType_Spec mutex_lane_spec;
 extern PyType_Spec permit_lane_spec;
+extern PyType_Spec reading_lane_spec;
 extern PyType_Spec rwlock_lane_spec;
 extern PyType_Spec semaphore_lane_spec;
 extern PyType_Spec spsc_lane_spec;

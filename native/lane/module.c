@@ -21,6 +21,7 @@ static const struct {
 	{"MutexLane", &mutex_lane_spec},
 	{"PermitLane", &permit_lane_spec},
 	{"QueueLane", &mqueue_lane_spec},
+	{"ReadingLane", &reading_lane_spec},
 	{"RWLockLane", &rwlock_lane_spec},
 	{"SemaphoreLane", &semaphore_lane_spec},
 	{"SetLane", &sysv_sem_lane_spec},

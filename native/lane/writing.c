@@ -4,10 +4,13 @@
 #include "lane.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "ipckit/stream.h"
 
 #define NOT_BYTES (-(1 << 16)) /* below every -errno: nothing was tried */
+#define HEADER_SIZE 4
+#define COPIED 4096 /* bytes; up to here it is cheaper to copy header and message together than to have the kernel take two pieces */
 
 struct writing_lane {
 	PyObject_HEAD
@@ -69,6 +72,61 @@ static PyObject *lane_write(PyObject *self, PyObject *object)
 	return PyLong_FromLongLong(written);
 }
 
+/* A message and its length before it, once. */
+static int64_t try_send(const struct writing_lane *lane, const char *data, Py_ssize_t length)
+{
+	uint32_t size = (uint32_t)length;
+	const unsigned char header[HEADER_SIZE] = {
+		(unsigned char)(size >> 24),
+		(unsigned char)(size >> 16),
+		(unsigned char)(size >> 8),
+		(unsigned char)size,
+	};
+	int64_t written;
+
+	if (length <= COPIED - HEADER_SIZE) {
+		char both[COPIED];
+
+		memcpy(both, header, HEADER_SIZE);
+		memcpy(both + HEADER_SIZE, data, (size_t)length);
+		return try_write(lane, both, length + HEADER_SIZE);
+	}
+	if (lane->socket && length <= RELEASE_GIL_ABOVE)
+		return ipk_stream_try_send_both(lane->fd, header, HEADER_SIZE, data, (uint64_t)length);
+	Py_BEGIN_ALLOW_THREADS
+	written = lane->socket ? ipk_stream_try_send_both(lane->fd, header, HEADER_SIZE, data, (uint64_t)length)
+			       : ipk_stream_try_write_both(lane->fd, header, HEADER_SIZE, data, (uint64_t)length);
+	Py_END_ALLOW_THREADS
+	return written;
+}
+
+/* send(outs: list, data: bytes) -> how many bytes of the message with its length are out, which is appended to the list, so that no
+ * exception of a signal handler can come in between; or -errno, or NOT_BYTES. data has less than 4 GiB. */
+static PyObject *lane_send(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+	PyObject *out;
+	Py_ssize_t length;
+	int64_t written;
+	char *data;
+
+	if (count != 2 || !PyList_Check(args[0])) {
+		PyErr_SetString(PyExc_TypeError, "send() takes a list and a message");
+		return NULL;
+	}
+	if (!PyBytes_CheckExact(args[1]))
+		return PyLong_FromLong(NOT_BYTES);
+	if (PyBytes_AsStringAndSize(args[1], &data, &length) < 0)
+		return NULL;
+	while ((written = try_send(as_writing_lane(self), data, length)) == -EINTR) {
+		if (PyErr_CheckSignals() < 0)
+			return NULL;
+	}
+	out = PyLong_FromLongLong(written);
+	if (written > 0 && out && PyList_Append(args[0], out) < 0)
+		Py_CLEAR(out);
+	return out;
+}
+
 /* close(): every later call fails as on a closed descriptor */
 static PyObject *lane_close(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -78,6 +136,7 @@ static PyObject *lane_close(PyObject *self, PyObject *Py_UNUSED(none))
 
 static PyMethodDef lane_methods[] = {
 	{"write", lane_write, METH_O, NULL},
+	{"send", (PyCFunction)(void (*)(void))lane_send, METH_FASTCALL, NULL},
 	{"close", lane_close, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };

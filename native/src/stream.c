@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "ipckit/base.h"
@@ -57,4 +58,35 @@ int64_t ipk_stream_try_send(int fd, const void *data, uint64_t size)
 	ssize_t sent = send(fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	return sent < 0 ? -errno : (int64_t)sent;
+}
+
+int64_t ipk_stream_try_write_both(int fd, const void *head, uint64_t head_size, const void *data, uint64_t size)
+{
+	const struct iovec both[] = {{(void *)(uintptr_t)head, (size_t)head_size}, {(void *)(uintptr_t)data, (size_t)size}};
+	ssize_t written = writev(fd, both, 2);
+
+	return written < 0 ? -errno : (int64_t)written;
+}
+
+int64_t ipk_stream_try_send_both(int fd, const void *head, uint64_t head_size, const void *data, uint64_t size)
+{
+	struct iovec both[] = {{(void *)(uintptr_t)head, (size_t)head_size}, {(void *)(uintptr_t)data, (size_t)size}};
+	const struct msghdr message = {.msg_iov = both, .msg_iovlen = 2};
+	ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return sent < 0 ? -errno : (int64_t)sent;
+}
+
+int64_t ipk_stream_try_read(int fd, void *into, uint64_t size)
+{
+	ssize_t count = read(fd, into, (size_t)size);
+
+	return count < 0 ? -errno : (int64_t)count;
+}
+
+int64_t ipk_stream_try_receive(int fd, void *into, uint64_t size)
+{
+	ssize_t count = recv(fd, into, (size_t)size, MSG_DONTWAIT);
+
+	return count < 0 ? -errno : (int64_t)count;
 }

@@ -17,7 +17,8 @@ class Interruption(Exception):
 def interrupted(moment: int, action: Callable[[], object], package: str = "ipckit.ring") -> bool:
     """Do *action*, and raise an exception at the n-th moment in that package at which Python runs signal handlers.
 
-    Those are when a function begins, and when one in C has returned. Returns whether there was such a moment.
+    Those are when a function begins, and when one in C has returned; what a finaliser raises would not come here.
+    Returns whether there was such a moment.
     """
     left = moment
 
@@ -40,4 +41,4 @@ def interrupted(moment: int, action: Callable[[], object], package: str = "ipcki
 
 def _is_of(frame: FrameType, package: str) -> bool:
     name: str = frame.f_globals.get("__package__") or ""
-    return f"{name}.".startswith(f"{package}.")
+    return f"{name}.".startswith(f"{package}.") and frame.f_code.co_name != "__del__"

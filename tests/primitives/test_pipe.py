@@ -765,6 +765,26 @@ def test_a_child_forked_while_another_thread_waits_finds_the_turn_free(pipe: End
     assert outcome == [ClosedError]
 
 
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded.*:DeprecationWarning")
+def test_a_child_forked_while_another_thread_sends_leaves_the_rest_to_that(pipe: Ends) -> None:
+    reader, writer = pipe
+    big = os.urandom(300_000)
+    thread = threading.Thread(target=writer.send, args=(big,))
+    thread.start()
+    wait_blocked(os.getpid(), "poll", tid=thread.native_id)
+    pid = os.fork()
+    if not pid:
+        try:
+            writer.flush(timeout=0)
+        except TimeoutExpired:
+            os._exit(3)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert reader.receive() == big
+    thread.join()
+
+
 def test_a_handler_that_raises_in_mid_message_loses_nothing(pipe: Ends) -> None:
     reader, writer = pipe
     big = os.urandom(300_000)

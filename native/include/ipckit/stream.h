@@ -1,4 +1,4 @@
-/* Waiting for a descriptor, and writing to one, in one call each: poll(2), write(2), send(2). */
+/* Waiting for a descriptor, reading from one and writing to one, in one call each: poll(2), read(2), recv(2), write(2), send(2). */
 #ifndef IPCKIT_STREAM_H
 #define IPCKIT_STREAM_H
 
@@ -33,6 +33,20 @@ int64_t ipk_stream_try_write(int fd, const void *data, uint64_t size);
  * -ECONNRESET, -ECONNREFUSED, -ENOTCONN, -EMSGSIZE, -EBADF, or another -errno of send(2).
  */
 int64_t ipk_stream_try_send(int fd, const void *data, uint64_t size);
+
+/* As ipk_stream_try_write and ipk_stream_try_send, of two pieces as one: writev(2), sendmsg(2). */
+int64_t ipk_stream_try_write_both(int fd, const void *head, uint64_t head_size, const void *data, uint64_t size);
+int64_t ipk_stream_try_send_both(int fd, const void *head, uint64_t head_size, const void *data, uint64_t size);
+
+/* Read once, at most `size` bytes, 1 or more: read(2).
+ *
+ * Blocks where the descriptor does. Returns how many bytes came; 0 at the end; -EAGAIN where there are none; -EINTR, -EBADF, or
+ * another -errno of read(2).
+ */
+int64_t ipk_stream_try_read(int fd, void *into, uint64_t size);
+
+/* The same on a socket, whatever its blocking mode: recv(2). Never waits. */
+int64_t ipk_stream_try_receive(int fd, void *into, uint64_t size);
 
 /* cffi: end */
 
