@@ -15,11 +15,15 @@ from ipckit.sync._ownership import ACQUIRED, Acquired, OnOwnerDeath, OwnedHandle
 from ipckit.sync._rwlock_lane import CLOSED, lane_of
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from ipckit.sync._object import Place
+    from ipckit.sync._turn import Turn
+else:
+    try:
+        from ipckit._lane import RWLockTurn as Turn
+    except ImportError:
+        from ipckit.sync._turn import Turn
 
 _READERS = 64
 
@@ -122,11 +126,11 @@ class RWLock(OwnedHandle):
 
     def reading(self) -> Turn:
         """For a ``with`` block: read. The block gets what `acquire_read` returns, after waiting for it."""
-        return Turn(self, writing=False)
+        return Turn(self, ACQUIRED, False)
 
     def writing(self) -> Turn:
         """For a ``with`` block: write. The block gets what `acquire_write` returns, after waiting for it."""
-        return Turn(self, writing=True)
+        return Turn(self, ACQUIRED, True)
 
     def acquire_read(self, blocking: bool = True, timeout: float | None = None) -> Acquired | Literal[False]:  # noqa: FBT001, FBT002  # threading's
         """Read: wait until no writer is in the way.
@@ -255,6 +259,19 @@ class RWLock(OwnedHandle):
             outcome = self._outcome(rc, "acquire_write")
             return self._told_writing() if outcome is None else outcome
 
+    def _enter_slowly(self, rc: int, writing: bool) -> Acquired:  # noqa: FBT001
+        """Take it for a ``with`` block, after an attempt with that outcome."""
+        try:
+            got = self._write_slowly(rc, FOREVER) if writing else self._read_slowly(rc, FOREVER)
+        except OwnerDiedError:
+            if writing:
+                self.release_write()
+            else:
+                self.release_read()
+            raise
+        assert got
+        return got
+
     def _told_reading(self) -> Acquired:
         try:
             return self._heir("acquire_read", "release_read()", lambda _: None)
@@ -281,33 +298,3 @@ class RWLock(OwnedHandle):
         quick.ipk_rwlock_abandon(self._view)
         self._lane = CLOSED
         super()._release()
-
-
-class Turn:
-    """What `reading` and `writing` return: for one ``with`` block after the other."""
-
-    __slots__ = ("_lock", "_writing")
-
-    def __init__(self, lock: RWLock, *, writing: bool) -> None:
-        self._lock = lock
-        self._writing = writing
-
-    def __enter__(self) -> Acquired:
-        lock = self._lock
-        if not (rc := lock._lane.take_write() if self._writing else lock._lane.take_read()):
-            return ACQUIRED
-        try:
-            got = lock._write_slowly(rc, FOREVER) if self._writing else lock._read_slowly(rc, FOREVER)
-        except OwnerDiedError:
-            self.__exit__(None, None, None)
-            raise
-        assert got
-        return got
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._writing:
-            self._lock.release_write()
-        else:
-            self._lock.release_read()

@@ -35,6 +35,7 @@ extern PyType_Spec mutex_lane_spec;
 extern PyType_Spec permit_lane_spec;
 extern PyType_Spec reading_lane_spec;
 extern PyType_Spec rwlock_lane_spec;
+extern PyType_Spec rwlock_turn_spec;
 extern PyType_Spec semaphore_lane_spec;
 extern PyType_Spec spsc_lane_spec;
 extern PyType_Spec sysv_msg_lane_spec;

@@ -23,6 +23,7 @@ static const struct {
 	{"QueueLane", &mqueue_lane_spec},
 	{"ReadingLane", &reading_lane_spec},
 	{"RWLockLane", &rwlock_lane_spec},
+	{"RWLockTurn", &rwlock_turn_spec},
 	{"SemaphoreLane", &semaphore_lane_spec},
 	{"SetLane", &sysv_sem_lane_spec},
 	{"SpscLane", &spsc_lane_spec},

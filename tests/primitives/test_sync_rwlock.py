@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 import warnings
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,9 +28,10 @@ from ipckit.errors import (
     OwnerDiedWarning,
 )
 from ipckit.posix import SharedMemory
-from ipckit.sync import Mutex, RWLock
+from ipckit.sync import Mutex, RWLock, _turn, rwlock
 from ipckit.sync import _rwlock_lane as lane
 from ipckit.testing import pause, reached
+from tests.primitives.interrupting import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -580,3 +582,36 @@ def test_garbage_is_an_error_or_a_timeout(memory: SharedMemory, pattern: bytes, 
             lock.readers()
     with contextlib.suppress(IPCError):
         RWLock.open(within=memory, offset=1024).close()
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def test_blocks_are_the_same_without_the_extension(lock: RWLock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rwlock, "Turn", _turn.Turn)
+    with lock.reading() as got:
+        assert got
+        assert len(lock.readers()) == 1
+        assert not lock.try_acquire_write()
+    with lock.writing() as got:
+        assert got
+        with another(lock) as other:
+            assert not other.try_acquire_read()
+    with pytest.raises(ZeroDivisionError), lock.writing():
+        raise ZeroDivisionError
+    with pytest.raises(NotOwnerError), lock.writing():
+        lock.release_write()
+
+
+@pytest.mark.parametrize("verb", ["reading", "writing"])
+def test_a_handler_that_raises_leaves_no_lock_of_a_block_taken(lock: RWLock, verb: str) -> None:
+    def block() -> None:
+        with getattr(lock, verb)():
+            pass
+
+    for moment in count(1):
+        there_was_one = interrupted(moment, block, "ipckit")
+        assert lock.try_acquire_write(), moment
+        lock.release_write()
+        if not there_was_one:
+            return
