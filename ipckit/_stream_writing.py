@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from functools import partial
@@ -111,8 +112,10 @@ class ByteWriting(Framed):
             if framing.outgoing:
                 self._flush(deadline)
             framing.outgoing = outs, data, self._here
-            if (first := framing.send) is None or first(outs, data) != HEADER_SIZE + size:
-                self._go_on(outs, data, deadline)
+            first = framing.send
+            out = -errno.EAGAIN if first is None or type(data) is not bytes else first(outs, data)
+            if out != HEADER_SIZE + size:
+                self._go_on(out, outs, data, deadline)
             framing.outgoing = None
         except BaseException as error:
             self._keep_rest(outs, data)
@@ -212,8 +215,10 @@ class ByteWriting(Framed):
                 raise
         framing.outgoing = None
 
-    def _go_on(self, outs: list[int], data: bytes | memoryview, deadline: Deadline | None) -> None:
-        """Send what of the message that is outgoing is not out yet, all or a part of it."""
+    def _go_on(self, out: int, outs: list[int], data: bytes | memoryview, deadline: Deadline | None) -> None:
+        """Send what of the message that is outgoing is not out yet, after a first attempt that returned *out*."""
+        if out < 0 and out != -errno.EAGAIN:
+            raise OSError(-out, os.strerror(-out))
         if not outs:
             header = pack_header(len(data))
             try:
