@@ -25,6 +25,8 @@ class Use:
             self._handle._check_open()
 
     def __exit__(self, *error: object) -> None:
-        del self._users[-1]
-        if self._handle._closed:
-            self._handle._release_unless_used()
+        try:
+            self._users.pop()  # in one step, which to delete the last is not on a free-threaded Python
+        finally:
+            if self._handle._closed:
+                self._handle._release_unless_used()

@@ -95,7 +95,8 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
     from ipckit._native import lib  # whoever never waits never loads it
 
     # As `with handle._in_use()` does, spelt out, for this is on the way of every wait. Nothing is called between what
-    # is done and what undoes it, so that no signal handler can raise there.
+    # is done and what undoes it, so that no signal handler can raise there. `pop` is one step; to delete the last is
+    # not on a free-threaded Python, where another thread may leave in between.
     users = handle._users
     users += (handle._here,)
     try:
@@ -108,6 +109,8 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
                 return False
         return True
     finally:
-        del users[-1]
-        if handle._closed:
-            handle._release_unless_used()
+        try:
+            users.pop()
+        finally:
+            if handle._closed:
+                handle._release_unless_used()

@@ -54,11 +54,13 @@ static int is_closed(const struct use *use)
 
 static int leave(const struct use *use)
 {
-	PyObject *done;
+	/* One step: to delete the last is two, and on a free-threaded Python another thread may leave in between. */
+	PyObject *done = PyObject_CallMethod(use->users, "pop", NULL);
 	int closed;
 
-	if (PySequence_DelItem(use->users, -1) < 0)
+	if (!done)
 		return -1;
+	Py_DECREF(done);
 	closed = is_closed(use);
 	if (closed <= 0)
 		return closed;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,21 @@ def test_of_a_closed_handle_there_is_no_use(use: Any, handle: EventFd) -> None:
 def test_what_happens_inside_is_raised_outside(use: Any, handle: EventFd) -> None:
     with pytest.raises(KeyError, match="inside"), use(handle, handle._users, handle._here):
         raise KeyError("inside")
+    assert not handle._users
+
+
+def test_threads_that_leave_at_the_same_time_all_leave(use: Any, handle: EventFd) -> None:
+    begin = threading.Barrier(4)
+
+    def come_and_go() -> None:
+        begin.wait()
+        for _ in range(2000):
+            with use(handle, handle._users, handle._here):
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(come_and_go) for _ in range(4)]:
+            done.result()
     assert not handle._users
 
 
