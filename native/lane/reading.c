@@ -153,6 +153,8 @@ static PyObject *lane_receive(PyObject *self, PyObject *limit)
 			return NULL;
 		if (count <= 0)
 			return outcome(count);
+		if (PyErr_CheckSignals() < 0) /* where the writer is fast enough, nothing else does for all of a long message */
+			return NULL;
 	}
 	return finish(lane);
 }
