@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ipckit import EventFd, _lane, _use
-from ipckit.errors import ClosedError
+from ipckit._wait import PASSED
+from ipckit.errors import ClosedError, TimeoutExpired
+from ipckit.rpc._client.stream_link import StreamLink
+from ipckit.sockets.unix import Stream
+from ipckit.sync import Barrier
 from tests.primitives.interrupting import interrupted
 
 if TYPE_CHECKING:
@@ -79,5 +84,30 @@ def test_an_exception_of_a_signal_handler_leaves_nobody_inside(handle: EventFd) 
     for moment in count(1):
         there_was_one = interrupted(moment, read, "ipckit")
         assert not handle._users
+        if not there_was_one:
+            return
+
+
+def test_nor_does_it_inside_a_barrier() -> None:
+    for moment in count(1):
+        with Barrier.create(parties=1, action=lambda: None) as barrier:
+            there_was_one = interrupted(moment, barrier.wait, "ipckit")
+            assert not barrier._users
+        if not there_was_one:
+            return
+
+
+def test_nor_does_it_inside_a_call_to_a_server() -> None:
+    for moment in count(1):
+        ours, theirs = Stream.pair()
+        link = StreamLink(ours, 1000)
+
+        def call() -> None:
+            with contextlib.suppress(TimeoutExpired):  # nobody answers
+                link.call(1, b"", b"", PASSED)  # noqa: B023
+
+        with ours, theirs:
+            there_was_one = interrupted(moment, call, "ipckit")
+            assert not ours._users
         if not there_was_one:
             return

@@ -60,8 +60,10 @@ class Link(Reading[SocketT]):
             TimeoutExpired, BrokenPeerError, ClosedError: there is none.
         """
         handle = self.handle
-        users = handle._users  # as `with handle._in_use()` does, spelt out: this is on the way of every call
-        users.append(handle._here)
+        # As `with handle._in_use()` does, spelt out, for this is on the way of every call; `append` would let a signal
+        # handler raise behind it.
+        users = handle._users
+        users += (handle._here,)
         try:
             if handle._closed:
                 raise self._gone()
