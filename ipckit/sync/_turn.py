@@ -22,7 +22,10 @@ class Turn:
     def __enter__(self) -> Acquired:
         lane = self._lock._lane
         rc = lane.take_write() if self._writing else lane.take_read()
-        return self._lock._enter_slowly(rc, self._writing) if rc else self._acquired
+        if not rc:
+            return self._acquired
+        with self._lock._in_use():
+            return self._lock._enter_slowly(rc, self._writing)
 
     def __exit__(self, *error: object) -> None:
         if self._writing:

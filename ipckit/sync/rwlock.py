@@ -240,27 +240,36 @@ class RWLock(OwnedHandle):
     def _read_slowly(self, rc: int, deadline: Deadline) -> Acquired | Literal[False]:
         with self._in_use():
             if rc == -errno.EAGAIN:
-                view, taken = self._view, ffi.new("uint32_t *")
-                rc = self._waited(
-                    lambda: lib.ipk_rwlock_read_wait(view, deadline.at_ns, taken),
-                    lambda: taken[0] and quick.ipk_rwlock_read_release(view),
-                )
+                rc = self._wait_to_read(deadline)
             outcome = self._outcome(rc, "acquire_read")
             return self._told_reading() if outcome is None else outcome
 
     def _write_slowly(self, rc: int, deadline: Deadline) -> Acquired | Literal[False]:
         with self._in_use():
             if rc == -errno.EAGAIN:
-                view = self._view
-                rc = self._waited(
-                    lambda: lib.ipk_rwlock_write_wait(view, deadline.at_ns),
-                    lambda: quick.ipk_rwlock_write_undo(view),
-                )
+                rc = self._wait_to_write(deadline)
             outcome = self._outcome(rc, "acquire_write")
             return self._told_writing() if outcome is None else outcome
 
+    def _wait_to_read(self, deadline: Deadline) -> int:
+        view, taken = self._view, ffi.new("uint32_t *")
+        return self._waited(
+            lambda: lib.ipk_rwlock_read_wait(view, deadline.at_ns, taken),
+            lambda: taken[0] and quick.ipk_rwlock_read_release(view),
+        )
+
+    def _wait_to_write(self, deadline: Deadline) -> int:
+        view = self._view
+        return self._waited(
+            lambda: lib.ipk_rwlock_write_wait(view, deadline.at_ns), lambda: quick.ipk_rwlock_write_undo(view)
+        )
+
     def _enter_slowly(self, rc: int, writing: bool) -> Acquired:  # noqa: FBT001
-        """Take it for a ``with`` block, after an attempt with that outcome."""
+        """Take it for a ``with`` block, after an attempt with that outcome; the caller has `_in_use`."""
+        if rc == -errno.EAGAIN:
+            rc = self._wait_to_write(FOREVER) if writing else self._wait_to_read(FOREVER)
+            if not rc:  # nothing is called from where it is ours on, so that no signal handler can raise
+                return ACQUIRED
         try:
             got = self._write_slowly(rc, FOREVER) if writing else self._read_slowly(rc, FOREVER)
         except OwnerDiedError:

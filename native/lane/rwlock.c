@@ -1,7 +1,8 @@
 /* An RWLock taken or given back at once, and for one with block after the other.
  *
  * Python runs signal handlers at the beginning of each function in Python and behind each call. A block's are in C, so that no
- * exception of theirs can come between the lock and the block, or between the block and the release.
+ * exception of theirs can come between the lock and the block, or between the block and the release; up to CPython 3.13, which runs
+ * none between __enter__ and the block, and but for a lock whose owner died: what is to be said of that, Python knows.
  */
 #include "derived.h"
 
@@ -118,6 +119,32 @@ static int take_step(const struct rwlock_turn *turn, const struct step *step, in
 	return *rc == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
+/* After an attempt with that outcome: as `with lock._in_use()`, but that no handler runs behind it. */
+static PyObject *take_slowly(const struct rwlock_turn *turn, int rc)
+{
+	PyObject *use = PyObject_CallMethod(turn->lock, "_in_use", NULL);
+	PyObject *entered = use ? PyObject_CallMethod(use, "__enter__", NULL) : NULL;
+	PyObject *got = NULL, *kind, *error, *trace, *left;
+
+	if (entered) {
+		got = PyObject_CallMethod(turn->lock, "_enter_slowly", "ii", rc, turn->writing);
+		PyErr_Fetch(&kind, &error, &trace);
+		left = PyObject_CallMethod(use, "__exit__", NULL);
+		if (left) {
+			PyErr_Restore(kind, error, trace);
+		} else {
+			Py_XDECREF(kind);
+			Py_XDECREF(error);
+			Py_XDECREF(trace);
+			Py_CLEAR(got);
+		}
+		Py_XDECREF(left);
+	}
+	Py_XDECREF(entered);
+	Py_XDECREF(use);
+	return got;
+}
+
 /* __enter__() -> what acquire_read or acquire_write returns */
 static PyObject *turn_enter(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -128,7 +155,7 @@ static PyObject *turn_enter(PyObject *self, PyObject *Py_UNUSED(none))
 		return NULL;
 	if (rc == 0)
 		return Py_NewRef(turn->acquired);
-	return PyObject_CallMethod(turn->lock, "_enter_slowly", "ii", rc, turn->writing);
+	return take_slowly(turn, rc);
 }
 
 /* __exit__(*error) */

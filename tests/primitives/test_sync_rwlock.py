@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import struct
@@ -613,5 +614,21 @@ def test_a_handler_that_raises_leaves_no_lock_of_a_block_taken(lock: RWLock, ver
         there_was_one = interrupted(moment, block, "ipckit")
         assert lock.try_acquire_write(), moment
         lock.release_write()
+        if not there_was_one:
+            return
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_nor_one_that_had_to_be_waited_for(lock: RWLock, writing: bool) -> None:
+    for moment in count(1):
+        got: list[object] = []
+        # As where the first attempt is refused, and the lock is free by the time of the second.
+        there_was_one = interrupted(
+            moment,
+            lambda: got.append(lock._enter_slowly(-errno.EAGAIN, writing)),  # noqa: B023
+            "ipckit",
+        )
+        assert (lock.writer() is not None) == (writing and bool(got)), moment
+        assert bool(lock.readers()) == (not writing and bool(got)), moment
         if not there_was_one:
             return
