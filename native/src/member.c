@@ -9,10 +9,9 @@
 #include <unistd.h>
 
 #include "identity.h"
-#include "ipckit/futex.h"
+#include "one_thread.h"
 #include "path.h"
 
-#define JOIN_PAUSE_NS 100000 /* to join takes some ten microseconds */
 #define ID_TRIES 64
 #define FIRST_ID_BYTE (UINT64_C(1) << 32) /* above the bytes of participant slots */
 
@@ -83,29 +82,6 @@ uint32_t ipk_member_current(const struct ipk_member *member)
 	return member->id ? ipk_member_id(member) : 0;
 }
 
-/* One thread at a time deals with our description. Returns 0; -EBUSY in a signal handler that interrupted it. */
-static int begin(struct ipk_member *member)
-{
-	uint32_t self = (uint32_t)gettid();
-	uint32_t other = 0;
-
-	/* acquire: pairs with end; relaxed: nothing is done with a failure but to try again */
-	while (!atomic_compare_exchange_strong_explicit(&member->joiner, &other, self, memory_order_acquire,
-							memory_order_relaxed)) {
-		if (other == self)
-			return -EBUSY;
-		ipk_futex_wait((uint32_t *)&member->joiner, other, ipk_monotonic_ns() + JOIN_PAUSE_NS, IPK_FUTEX_ANY);
-		other = 0;
-	}
-	return 0;
-}
-
-static void end(struct ipk_member *member)
-{
-	/* release: pairs with begin; nobody is woken, for a waiter's pause is short */
-	atomic_store_explicit(&member->joiner, 0, memory_order_release);
-}
-
 /* Open the file anew: a duplicate would share the lock with whoever has the descriptor. */
 static int open_description(struct ipk_member *member)
 {
@@ -173,12 +149,12 @@ static int64_t join(struct ipk_member *member)
 
 int64_t ipk_member_join(struct ipk_member *member)
 {
-	int64_t rc = begin(member);
+	int64_t rc = one_thread_begin(&member->joiner);
 
 	if (rc < 0)
 		return rc;
 	rc = join(member);
-	end(member);
+	one_thread_end(&member->joiner);
 	return rc;
 }
 
@@ -252,10 +228,10 @@ int ipk_member_still_ours(struct ipk_member *member)
 		ipk_member_forked(member);
 		return -ECHILD;
 	}
-	if (begin(member) < 0)
+	if (one_thread_begin(&member->joiner) < 0)
 		return 0; /* a signal handler inside a join: the join sees to it */
 	rc = renew(member);
-	end(member);
+	one_thread_end(&member->joiner);
 	return rc;
 }
 

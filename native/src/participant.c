@@ -6,13 +6,11 @@
 #include <unistd.h>
 
 #include "ipckit/base.h"
-#include "ipckit/futex.h"
 #include "ipckit/segment.h"
 #include "identity.h"
+#include "one_thread.h"
 #include "participant.h"
 #include "path.h"
-
-#define CLAIM_PAUSE_NS 100000 /* a claim of another thread takes some ten microseconds */
 
 /* Slots have the bytes from IPK_LIFE_BYTE on. */
 static int lock_byte(int fd, int command, int type, uint32_t slot, struct flock *lock)
@@ -34,30 +32,6 @@ static void write_record(struct ipk_participant_shm *slot, const struct ipk_part
 	atomic_store_explicit(&slot->pid, who->pid, memory_order_relaxed);
 	atomic_store_explicit(&slot->start_time, who->start_time, memory_order_relaxed);
 	atomic_store_explicit(&slot->pid_namespace, who->pid_namespace, memory_order_relaxed);
-}
-
-/* The slots of a view share a description, so one thread at a time deals with it. Returns 0; -EBUSY in a signal handler
- * that interrupted its own thread here. */
-static int begin(struct ipk_segment *segment)
-{
-	uint32_t self = (uint32_t)gettid();
-	uint32_t other = 0;
-
-	/* acquire: pairs with end; relaxed: nothing is done with a failure but to try again */
-	while (!atomic_compare_exchange_strong_explicit(&segment->claimant, &other, self, memory_order_acquire,
-							memory_order_relaxed)) {
-		if (other == self)
-			return -EBUSY;
-		ipk_futex_wait((uint32_t *)&segment->claimant, other, ipk_monotonic_ns() + CLAIM_PAUSE_NS, IPK_FUTEX_ANY);
-		other = 0;
-	}
-	return 0;
-}
-
-static void end(struct ipk_segment *segment)
-{
-	/* release: pairs with begin; nobody is woken, for a waiter's pause is short */
-	atomic_store_explicit(&segment->claimant, 0, memory_order_release);
 }
 
 static int open_description(struct ipk_segment *segment)
@@ -143,7 +117,7 @@ static int renew(struct ipk_segment *segment)
 
 int ipk_participant_claim(struct ipk_segment *segment, uint32_t slot)
 {
-	int rc = begin(segment);
+	int rc = one_thread_begin(&segment->claimant); /* the slots of a view share a description */
 
 	if (rc < 0)
 		return rc;
@@ -152,7 +126,7 @@ int ipk_participant_claim(struct ipk_segment *segment, uint32_t slot)
 		rc = -EBADF;
 	else
 		rc = claim(segment, slot);
-	end(segment);
+	one_thread_end(&segment->claimant);
 	return rc;
 }
 
@@ -163,11 +137,11 @@ int ipk_participant_renew(struct ipk_segment *segment)
 	/* relaxed: a slot that another thread claims at this moment is not the caller's */
 	if (atomic_load_explicit(&segment->claimed, memory_order_relaxed) == 0)
 		return 0;
-	rc = begin(segment);
+	rc = one_thread_begin(&segment->claimant);
 	if (rc < 0)
 		return 0; /* a signal handler inside a claim: the claim sees to it */
 	rc = renew(segment);
-	end(segment);
+	one_thread_end(&segment->claimant);
 	return rc;
 }
 
@@ -176,14 +150,14 @@ void ipk_participant_release(struct ipk_segment *segment, uint32_t slot)
 	static const struct ipk_participant_info nobody;
 	struct flock lock;
 
-	if (!ipk_segment_holds(segment, slot) || begin(segment) < 0)
+	if (!ipk_segment_holds(segment, slot) || one_thread_begin(&segment->claimant) < 0)
 		return;
 	write_record(&ipk_segment_header(segment)->participant[slot], &nobody);
 	IPK_KILLPOINT("participant.release.cleared");
 	disclaim(segment, slot);
 	if (ipk_segment_owns(segment, segment->life_fd))
 		lock_byte(segment->life_fd, F_OFD_SETLK, F_UNLCK, slot, &lock);
-	end(segment);
+	one_thread_end(&segment->claimant);
 }
 
 /* F_OFD_GETLK through fd sees every lock but those of fd's own description. */

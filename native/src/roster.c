@@ -2,12 +2,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "ipckit/futex.h"
+#include "one_thread.h"
 
 #define BURY_TRIES 16
-#define CLAIM_PAUSE_NS 100000 /* to claim takes some ten microseconds */
 
 static uint32_t member_of(uint64_t word)
 {
@@ -158,29 +156,6 @@ static int add_roles(const struct ipk_roster *roster, struct ipk_roster_entry_sh
 	return 0;
 }
 
-/* One thread of a view claims at a time: the view has one entry. Returns 0; -EBUSY in a signal handler that interrupted it. */
-static int begin(struct ipk_roster *roster)
-{
-	uint32_t self = (uint32_t)gettid();
-	uint32_t other = 0;
-
-	/* acquire: pairs with end; relaxed: nothing is done with a failure but to try again */
-	while (!atomic_compare_exchange_strong_explicit(&roster->claimant, &other, self, memory_order_acquire,
-							memory_order_relaxed)) {
-		if (other == self)
-			return -EBUSY;
-		ipk_futex_wait((uint32_t *)&roster->claimant, other, ipk_monotonic_ns() + CLAIM_PAUSE_NS, IPK_FUTEX_ANY);
-		other = 0;
-	}
-	return 0;
-}
-
-static void end(struct ipk_roster *roster)
-{
-	/* release: pairs with begin; nobody is woken, for a waiter's pause is short */
-	atomic_store_explicit(&roster->claimant, 0, memory_order_release);
-}
-
 /* Claim an entry for our view, which has none. Returns 0, -ENOSPC. */
 static int claim_entry(struct ipk_roster *roster, uint32_t id, struct ipk_roster_entry_shm **entry)
 {
@@ -219,11 +194,11 @@ int ipk_roster_claim(struct ipk_roster *roster, uint32_t roles, uint64_t cursor,
 
 	if (id < 0)
 		return (int)id;
-	rc = begin(roster);
+	rc = one_thread_begin(&roster->claimant); /* the view has one entry */
 	if (rc < 0)
 		return rc;
 	rc = claim(roster, (uint32_t)id, roles, cursor, entry);
-	end(roster);
+	one_thread_end(&roster->claimant);
 	return rc;
 }
 
