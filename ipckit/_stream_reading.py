@@ -177,8 +177,6 @@ class ByteReading(Framed):
         pieces = frame.unfed
         while True:
             if not pieces:
-                if frame.length > limit:
-                    return -errno.EMSGSIZE
                 try:
                     self._pull_to(pieces, frame.wanted(limit))
                 except OSError as error:

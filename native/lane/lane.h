@@ -69,6 +69,20 @@ static inline int lane_is_closed(const struct closing_lane *lane)
 	return atomic_load_explicit(&lane->closed, memory_order_seq_cst);
 }
 
+/* A lane of a descriptor: Lane(fd, socket). */
+struct fd_lane {
+	PyObject_HEAD
+	int fd;     /* -1: closed */
+	int socket; /* whether it is one; r/o after init */
+};
+
+#define FRAME_HEADER_SIZE 4 /* bytes before each message of a stream: its length, most significant byte first */
+
+PyObject *fd_lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+
+/* close(): every later call fails as on a closed descriptor */
+PyObject *fd_lane_close(PyObject *self, PyObject *none);
+
 /* The beginning of tp_new: 0, or -1 with an exception set. */
 int lane_refuse_keywords(PyObject *kwargs);
 

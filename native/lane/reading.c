@@ -5,14 +5,11 @@
 
 #include "ipckit/stream.h"
 
-#define HEADER_SIZE 4
 #define MOST_AT_ONCE 65536 /* bytes, so that a header that lies costs no memory */
 
 struct reading_lane {
-	PyObject_HEAD
-	int fd;     /* -1: closed */
-	int socket; /* whether it is one; r/o after init */
-	unsigned char header[HEADER_SIZE];
+	struct fd_lane base;
+	unsigned char header[FRAME_HEADER_SIZE];
 	uint32_t header_size; /* bytes of it that are here */
 	int64_t received;     /* bytes of the message that are here: those of the parts */
 	PyObject *parts;      /* a list of bytes */
@@ -25,18 +22,10 @@ static struct reading_lane *as_reading_lane(PyObject *self)
 
 static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	PyObject *self;
-	int fd, socket;
+	PyObject *self = fd_lane_new(type, args, kwargs);
 
-	if (lane_refuse_keywords(kwargs) < 0)
-		return NULL;
-	if (!PyArg_ParseTuple(args, "ip", &fd, &socket))
-		return NULL;
-	self = lane_allocate(type);
 	if (!self)
 		return NULL;
-	as_reading_lane(self)->fd = fd;
-	as_reading_lane(self)->socket = socket;
 	as_reading_lane(self)->parts = PyList_New(0);
 	if (!as_reading_lane(self)->parts) {
 		Py_DECREF(self);
@@ -60,7 +49,7 @@ static int64_t length_of(const struct reading_lane *lane)
 }
 
 /* A socket is told not to wait. A pipe may have been made blocking by others who have its description. */
-static int64_t try_read(const struct reading_lane *lane, void *into, uint64_t size)
+static int64_t try_read(const struct fd_lane *lane, void *into, uint64_t size)
 {
 	int64_t count;
 
@@ -73,7 +62,7 @@ static int64_t try_read(const struct reading_lane *lane, void *into, uint64_t si
 }
 
 /* Returns as ipk_stream_try_read, but for -EINTR; or -EINTR with the exception of a signal handler set. */
-static int64_t attempt(const struct reading_lane *lane, void *into, uint64_t size)
+static int64_t attempt(const struct fd_lane *lane, void *into, uint64_t size)
 {
 	int64_t count;
 
@@ -126,8 +115,8 @@ static PyObject *lane_receive(PyObject *self, PyObject *limit)
 
 	if (most == -1 && PyErr_Occurred())
 		return NULL;
-	while (lane->header_size < HEADER_SIZE) {
-		int64_t count = attempt(lane, lane->header + lane->header_size, HEADER_SIZE - lane->header_size);
+	while (lane->header_size < FRAME_HEADER_SIZE) {
+		int64_t count = attempt(&lane->base, lane->header + lane->header_size, FRAME_HEADER_SIZE - lane->header_size);
 
 		if (count <= 0)
 			return outcome(count);
@@ -140,7 +129,7 @@ static PyObject *lane_receive(PyObject *self, PyObject *limit)
 		int64_t left = length - lane->received;
 		int64_t size = left < MOST_AT_ONCE ? left : MOST_AT_ONCE;
 		PyObject *chunk = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-		int64_t count = chunk ? attempt(lane, PyBytes_AsString(chunk), (uint64_t)size) : -EINTR;
+		int64_t count = chunk ? attempt(&lane->base, PyBytes_AsString(chunk), (uint64_t)size) : -EINTR;
 		int rc;
 
 		if (count == length) { /* at once, as nearly always */
@@ -163,8 +152,8 @@ static PyObject *lane_repr(PyObject *self)
 {
 	const struct reading_lane *lane = as_reading_lane(self);
 
-	if (lane->header_size < HEADER_SIZE)
-		return PyUnicode_FromFormat("%u of the %d bytes of a header", lane->header_size, HEADER_SIZE);
+	if (lane->header_size < FRAME_HEADER_SIZE)
+		return PyUnicode_FromFormat("%u of the %d bytes of a header", lane->header_size, FRAME_HEADER_SIZE);
 	return PyUnicode_FromFormat("%lld of the %lld bytes of a message", (long long)lane->received,
 				    (long long)length_of(lane));
 }
@@ -179,16 +168,9 @@ static PyObject *lane_length(PyObject *self, void *Py_UNUSED(closure))
 	return PyLong_FromLongLong(length_of(as_reading_lane(self)));
 }
 
-/* close(): every later call fails as on a closed descriptor */
-static PyObject *lane_close(PyObject *self, PyObject *Py_UNUSED(none))
-{
-	as_reading_lane(self)->fd = -1;
-	Py_RETURN_NONE;
-}
-
 static PyMethodDef lane_methods[] = {
 	{"receive", lane_receive, METH_O, NULL},
-	{"close", lane_close, METH_NOARGS, NULL},
+	{"close", fd_lane_close, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };
 
