@@ -86,6 +86,20 @@ def test_a_killed_worker_is_reported_reaped_and_replaced(spawn: Spawn, tmp_path:
         assert reader.try_receive() is None
 
 
+def serve_until_told(address: str) -> list[str]:
+    """Serve, by processes, until somebody says so; return the errors."""
+    told: list[str] = []
+    server = Server(
+        Stream.listen(address),
+        lambda message, _: server.stop() or message if message == b"stop" else message,
+        mode="processes",
+        on_error=lambda error, _: told.append(repr(error)),
+    )
+    reached("listening")
+    server.serve_forever()
+    return told
+
+
 def serve_held_up_with_sigchld_ignored(address: str) -> list[str]:
     """Whoever comes is gone again before the server goes on behind its fork(2)."""
 
@@ -97,18 +111,9 @@ def serve_held_up_with_sigchld_ignored(address: str) -> list[str]:
                 os.sched_yield()
         return pid
 
-    told: list[str] = []
-    server = Server(
-        Stream.listen(address),
-        lambda message, _: server.stop() or message if message == b"stop" else message,
-        mode="processes",
-        on_error=lambda error, _: told.append(repr(error)),
-    )
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     fork, os.fork = os.fork, fork_and_be_held_up
-    reached("listening")
-    server.serve_forever()
-    return told
+    return serve_until_told(address)
 
 
 def test_a_worker_that_has_ended_at_once_where_sigchld_is_ignored(spawn: Spawn, tmp_path: Path) -> None:
@@ -129,18 +134,9 @@ def serve_while_all_are_interrupted(address: str) -> list[str]:
             os.kill(os.getpid(), signal.SIGINT)
         return pid
 
-    told: list[str] = []
-    server = Server(
-        Stream.listen(address),
-        lambda message, _: server.stop() or message if message == b"stop" else message,
-        mode="processes",
-        on_error=lambda error, _: told.append(repr(error)),
-    )
     signal.signal(signal.SIGINT, signal.default_int_handler)
     fork, os.fork = os.fork, fork_and_interrupt
-    reached("listening")
-    server.serve_forever()
-    return told
+    return serve_until_told(address)
 
 
 def test_ctrl_c_just_as_a_worker_begins_does_not_make_it_the_program(spawn: Spawn, tmp_path: Path) -> None:
