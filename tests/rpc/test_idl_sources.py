@@ -121,6 +121,7 @@ def test_branches():
         ("#if (1\n#endif", "1:1: a ')' is missing"),
         ("#if ?\n#endif", "1:1: '?' is not understood here"),
         ("#if 08\n#endif", "1:1: '08' is not octal"),
+        ("#if 0xFFFFFFFFFF * 0xFFFFFFFFFF\n#endif", "1:1: a number of more than 64 bits"),
         ("#ifdef\n#endif", "1:1: #ifdef needs a name"),
         ("#define", "1:1: #define needs a name"),
         ("#define F(a) a", "1:1: the macro 'F' has parameters"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ipckit.rpc.idl._numbers import number
+from ipckit.rpc.idl._numbers import fitting, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ class _Expression:
             return self._unary()
         value = self._binary(level + 1)
         while operator := self._take(*_LEVELS[level]):
-            value = _LEVELS[level][operator](value, self._binary(level + 1))
+            value = fitting(_LEVELS[level][operator](value, self._binary(level + 1)))
         return value
 
     def _unary(self) -> int:
