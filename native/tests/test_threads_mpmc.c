@@ -8,6 +8,7 @@
 #define MESSAGES (ROUNDS / 2)
 #define LONG (IPK_MPMC_INSIDE + 200)
 #define KINDS 8
+#define A_QUARTER (CAPACITY / 4 - IPK_MPMC_RECORD_HEADER)
 
 struct message {
 	uint32_t sender, number;
@@ -235,9 +236,64 @@ static void deaths_are_outlived(void)
 	drop();
 }
 
+/* What two threads say to each other without ordering anything. */
+static _Atomic uint32_t said;
+
+static void say(uint32_t word)
+{
+	atomic_store_explicit(&said, word, memory_order_relaxed);
+}
+
+static void hear(uint32_t word)
+{
+	while (atomic_load_explicit(&said, memory_order_relaxed) != word)
+		sched_yield();
+}
+
+enum { LENT = 1, LOCKED, RELEASED };
+
+static void *read_one(void *view)
+{
+	struct ipk_mpmc_claim loan = lend_number(view, 0, A_QUARTER);
+
+	say(LENT);
+	hear(LOCKED);
+	CHECK_EQ(ipk_mpmc_release(view, &loan, 1), 0);
+	say(RELEASED);
+	return NULL;
+}
+
+/* A loan that ends while somebody else stays under the lock: nothing but the record's word says that it was read before another
+ * one frees its room. */
+static void what_was_lent_is_read_before_it_is_overwritten(void)
+{
+	struct ipk_mpmc_claim second;
+	pthread_t reader;
+
+	make();
+	become(&views[0]);
+	for (uint64_t number = 0; number < 2; number++)
+		CHECK_EQ(send_number(&ring, number, A_QUARTER), 0);
+	say(0);
+	reader = run(read_one, &views[0]);
+	hear(LENT);
+	second = lend_number(&ring, 1, A_QUARTER);
+	CHECK_EQ(ipk_lock_guard(&ring.shm->receive.lock, &ring.member), 0);
+	say(LOCKED);
+	hear(RELEASED);
+	CHECK_EQ(ipk_lock_release(&ring.shm->receive.lock, &ring.member), 0);
+	CHECK_EQ(ipk_mpmc_release(&ring, &second, 1), 0);
+	for (uint64_t number = 2; number < 6; number++)
+		CHECK_EQ(send_number(&ring, number, A_QUARTER), 0);
+	CHECK_EQ(pthread_join(reader, NULL), 0);
+	ipk_member_close(&views[0].member);
+	drop();
+}
+
 int main(void)
 {
 	prepare();
+	RUN(what_was_lent_is_read_before_it_is_overwritten);
 	RUN(a_view_for_each);
 	RUN(one_view_for_all);
 	RUN(deaths_are_outlived);
