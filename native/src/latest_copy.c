@@ -8,15 +8,16 @@ static int enter(struct ipk_latest *latest, uint64_t length)
 {
 	int rc = 0;
 
-	if (latest->shm)
-		notice_fork(latest);
+	if (is_closed(latest))
+		return -EBADF;
+	notice_fork(latest);
+	if (length > latest->max_size)
+		return -EMSGSIZE; /* whoever else is inside: it would not do later either */
 	/* acquire: pairs with leave, and with take */
 	if (atomic_exchange_explicit(&latest->busy, 1, memory_order_acquire))
 		return is_closed(latest) ? -EBADF : -EBUSY;
 	if (is_closed(latest))
 		rc = -EBADF;
-	else if (length > latest->max_size)
-		rc = -EMSGSIZE;
 	else if (!latest->held)
 		rc = ipk_latest_claim_role(latest);
 	if (rc < 0)

@@ -242,6 +242,15 @@ def test_close_is_the_end_after_the_last_value(value: Latest) -> None:
         assert (reader.receive(), reader.producers) == (b"by a successor", 1)
 
 
+def test_what_is_too_long_is_told_so_even_while_a_reservation_is_open(value: Latest) -> None:
+    with value.reserve(1):
+        for call in (lambda: value.send(b"x" * (MAX + 1)), lambda: value.send(bytearray(MAX + 1))):
+            with pytest.raises(MessageTooLargeError):
+                call()
+        with pytest.raises(BusyError):
+            value.send(b"x")
+
+
 def test_second_writer_is_refused_while_the_first_lives(value: Latest) -> None:
     value.send(b"mine")
     with another(value) as other:
