@@ -115,7 +115,7 @@ pythons: build ## the suite on each other supported Python of this machine, in v
 
 repeat: build ## the suite REPEATS times over: no flake
 	@for i in $$(seq $(REPEATS)); do echo "repeat $$i of $(REPEATS)"; \
-		$(PYTEST) -q -x -m 'not stress and not slow and not apart' || exit 1; done
+		$(PYTEST) -q -x -m 'not stress and not apart' || exit 1; done
 
 docs: build ## run the examples of the documents, and look for the test of each claim in docs/conformance
 	$(PYTEST) tests/docs
