@@ -10,6 +10,8 @@ from collections import deque
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
+from ipckit._wait import FOREVER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,8 +71,8 @@ class Overflow:
     def join(self) -> None:
         """Wait until everything is sent."""
         thread = self._thread
-        if thread is not None:
-            thread.join()
+        while thread is not None and thread.is_alive():
+            thread.join(FOREVER.slice_ms() / 1000)
 
     def _feed(self) -> None:
         while (message := self._oldest()) is not None:

@@ -105,7 +105,8 @@ class Acceptor:
     def _turn(self) -> None:
         if self.gate is not None and not self._said_stop:
             self._set_accepting(on=self.gate.is_open(self.count()))
-        for fd, bits in self._poller.poll(self._timeout_ms()):
+        seconds = self.switch.seconds(self.due_ns())
+        for fd, bits in self._poller.poll(None if seconds is None else seconds * 1000):
             if fd == self.switch.fd:
                 self.switch.read()
             elif fd == self._owner:
@@ -135,12 +136,6 @@ class Acceptor:
                 self._poller.register(self.gate.fd, POLLIN)
             else:
                 self._poller.unregister(self.gate.fd)
-
-    def _timeout_ms(self) -> int | None:
-        due_ns = self.due_ns()
-        if due_ns == NEVER_NS:
-            return None
-        return max(0, min(-(-(due_ns - time.monotonic_ns()) // 1_000_000), 60_000))
 
     def due_ns(self) -> int:
         """When there is something to do though nothing has come."""

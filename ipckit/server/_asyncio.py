@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
 from select import POLLIN
 from typing import TYPE_CHECKING, Any
 
-from ipckit._wait import NEVER_NS
 from ipckit.errors import IPCError
+from ipckit.server._alarm import Alarm
 from ipckit.server._events import Events
 
 if TYPE_CHECKING:
@@ -24,21 +23,19 @@ class Asyncio(Events):
     def __init__(self, *how: Any) -> None:
         super().__init__(*how)
         self._tasks: dict[Served, asyncio.Future[Any]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = NEVER_NS
 
     async def run(self) -> None:
         """Serve until told to stop, or until the FIFO or queue has come to its end."""
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
+        self._alarm = Alarm(self._loop, self.switch, self._go_on)
         try:
             self.start()
             self._go_on()
             await self._over
         finally:
             self._loop.remove_reader(self.switch.fd)
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             self.close()
 
     def watch(self, fd: int, events: int) -> None:
@@ -88,13 +85,4 @@ class Asyncio(Events):
             if not self._over.done():
                 self._over.set_result(None)
             return
-        due_ns = self.due_ns()
-        if due_ns < self._timer_ns:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_ns = due_ns
-            self._timer = self._loop.call_later(max(0.0, (due_ns - time.monotonic_ns()) / 1e9), self._time_up)
-
-    def _time_up(self) -> None:
-        self._timer, self._timer_ns = None, NEVER_NS
-        self._go_on()
+        self._alarm.set(self.due_ns())

@@ -38,7 +38,7 @@ class InThread:
             TimeoutExpired: a handler in the server's own thread did not return, and nothing can end it (ETIMEDOUT).
         """
         while self._thread.is_alive():
-            self._thread.join(min(deadline.remaining_ns() / 1e9, 60.0))
+            self._thread.join(deadline.slice_ms() / 1000)
             if deadline.expired and self._thread.is_alive():
                 remedy = 'a handler has not returned; mode="processes" could cut it off'
                 raise syscall_error(errno.ETIMEDOUT, "stop", remedy=remedy)

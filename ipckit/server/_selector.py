@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import select
-import time
 from typing import Any
 
-from ipckit._wait import NEVER_NS
 from ipckit.errors import syscall_error
 from ipckit.server._events import Events
 
@@ -31,7 +29,7 @@ class Selector(Events):
             self.start()
             poll, ready, look = self._epoll.poll, self.ready, self.look
             while not self.finished():
-                for fd, _ in poll(self._timeout(), AT_MOST):
+                for fd, _ in poll(self.switch.seconds(self.due_ns()), AT_MOST):
                     ready(fd)
                 look()
         finally:
@@ -50,9 +48,3 @@ class Selector(Events):
         """Cut off whoever is left, and let go of everything."""
         super().close()
         self._epoll.close()
-
-    def _timeout(self) -> float:
-        due_ns = self.due_ns()
-        if due_ns == NEVER_NS:
-            return -1.0
-        return max(0.0, (due_ns - time.monotonic_ns()) / 1e9)

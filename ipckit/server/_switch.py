@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from struct import Struct
 
-from ipckit._wait import NEVER_NS
+from ipckit._wait import NEVER_NS, SLICE_NS
 from ipckit.errors import ClosedError
 from ipckit.pipe import Pipe
 from ipckit.server._inheritance import not_for_children
@@ -12,12 +14,13 @@ from ipckit.server._inheritance import not_for_children
 _WORD = Struct("q")
 _LOOK = -1
 _READ = 4096
+_LONGEST = 60.0
 
 
 class Switch:
     """A pipe into the server's loop. Writing into it is safe in a signal handler, any thread, and a forked child."""
 
-    __slots__ = ("_reader", "_writer", "asked", "deadline_ns", "fd", "stopping")
+    __slots__ = ("_reader", "_slice", "_writer", "asked", "deadline_ns", "fd", "stopping")
 
     def __init__(self) -> None:
         self._reader, self._writer = Pipe.create()
@@ -27,10 +30,24 @@ class Switch:
         self.stopping = False
         self.deadline_ns = NEVER_NS
         """When those who have not finished are cut off; counts once `stopping`."""
+        self._slice: float | None = None
 
     def attend(self) -> None:
-        """In the process of the loop: keep the reading end from children."""
+        """In the thread of the loop: keep the reading end from children, and sleep in slices where handlers run."""
         not_for_children(self._reader)
+        if threading.current_thread() is threading.main_thread():
+            self._slice = SLICE_NS / 1e9
+
+    def seconds(self, due_ns: int) -> float | None:
+        """In the loop: how long it may sleep that has something to do at *due_ns*; None: for ever.
+
+        Python runs signal handlers in the main thread, and a signal that comes just before that one falls asleep does
+        not wake it; so it sleeps no longer than a slice.
+        """
+        if due_ns == NEVER_NS:
+            return self._slice
+        left = max(0, due_ns - time.monotonic_ns()) / 1e9
+        return min(left, _LONGEST if self._slice is None else self._slice)
 
     def stop(self, deadline_ns: int) -> None:
         """Ask the loop to stop; asking again can only bring the deadline forward."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipckit.server._acceptor import cut_off_error
+from ipckit.server._alarm import Alarm
 from ipckit.server._gate import AT_ONCE, Gate
 from ipckit.server._inheritance import not_for_children
 from ipckit.server._life import Life
@@ -16,6 +17,7 @@ __all__ = [
     "AT_ONCE",
     "CONNECTIONS",
     "MOST",
+    "Alarm",
     "Gate",
     "Life",
     "Lifeline",

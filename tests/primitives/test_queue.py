@@ -26,6 +26,7 @@ from ipckit.ring.codec import Pickled, Plain
 from ipckit.ring.queue import Queue
 from ipckit.signals import handler
 from ipckit.testing import reached, wait_blocked
+from tests.signalled import leave_to_another_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,6 +269,29 @@ def test_join_does_not_wait_for_what_a_signal_handler_kept_from_being_put(spawn:
             jobs.task_done()
         with pytest.raises(ValueError, match="too many times"):
             jobs.task_done()
+
+
+def join_until_interrupted(queue: Queue[bytes]) -> None:
+    def interrupt(*_: object) -> None:
+        raise Interruption
+
+    while not feeders():
+        queue.put(bytes(100_000))
+    queue.close()
+    leave_to_another_thread(signal.SIGUSR1)
+    with handler(signal.SIGUSR1, interrupt):
+        reached("joining")
+        with pytest.raises(Interruption):
+            queue.join_thread()
+    queue.cancel_join_thread()
+
+
+def test_join_thread_is_interrupted_by_a_signal_that_does_not_wake_it(queue: Queue[bytes], spawn: Spawn) -> None:
+    child = spawn(join_until_interrupted, queue)
+    child.wait_reached("joining")
+    child.wait_blocked("futex")
+    child.send_signal(signal.SIGUSR1)
+    child.result()
 
 
 def test_without_descriptors(recwarn: pytest.WarningsRecorder) -> None:

@@ -23,6 +23,7 @@ from ipckit.server import MODES, Server
 from ipckit.sockets import inet
 from ipckit.sockets.unix import SeqPacket, Stream
 from ipckit.testing import LeakSnapshot, _procfs, pause, reached
+from tests.signalled import leave_to_another_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +84,12 @@ def run(
     with server.stop_on_signals(grace=how.get("grace", SECONDS)):
         server.serve_forever()
     return before.leaked()
+
+
+def run_while_another_thread_takes_the_signals(*how: Any) -> list[str]:
+    """The same; what stops it does not wake it."""
+    leave_to_another_thread(signal.SIGTERM)
+    return run(*how)
 
 
 class Service:
@@ -291,6 +298,14 @@ def test_at_the_limit_connections_wait_in_the_backlog(service: Service) -> None:
     assert third.try_receive() is None
     first.close()
     assert third.receive(timeout=SECONDS) == b"3"
+    service.stop()
+
+
+def test_a_signal_that_does_not_wake_the_server_stops_it_too(service: Service) -> None:
+    with service.listen() as listener:
+        how = (listener, service.mode, echo, service.writer, None, {})
+        service.child = service.spawn(run_while_another_thread_takes_the_signals, *how)
+    service.child.wait_blocked(*WAITS)
     service.stop()
 
 

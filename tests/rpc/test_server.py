@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import threading
@@ -42,6 +43,7 @@ from tests.rpc.serving import (
     success,
     words,
 )
+from tests.signalled import leave_to_another_thread
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn
@@ -240,6 +242,21 @@ def serve_until_killed(address: str) -> None:
     server = Server(serving.Threaded())
     server.listen_unix(address)
     server.serve_forever()
+
+
+def serve_while_another_thread_takes_the_signals(mode: str) -> None:
+    leave_to_another_thread(signal.SIGTERM)
+    server = Running(mode).server
+    with server.stop_on_signals():
+        server.serve_forever()
+
+
+@both
+def test_a_signal_that_does_not_wake_the_server_stops_it_too(mode: str, spawn: Spawn) -> None:
+    child = spawn(serve_while_another_thread_takes_the_signals, mode)
+    child.wait_blocked("poll", "epoll_wait")
+    child.send_signal(signal.SIGTERM)
+    child.result()
 
 
 @pytest.mark.slow

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ipckit._wait import NEVER_NS
 from ipckit.errors import IPCError, RemoteFailureError
 from ipckit.rpc._server.engine import Engine
 from ipckit.rpc._wire.replies import refusal
+from ipckit.server.machinery import Alarm
 
 if TYPE_CHECKING:
     from ipckit.rpc._server.answer import Answerer
@@ -29,21 +28,19 @@ class Asyncio(Engine):
         super().__init__(plan, answerer, switch, listeners, limits)
         self._tasks: dict[asyncio.Future[Any], Job] = {}
         self._accepting: set[int] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = NEVER_NS
 
     async def run(self, _owner: object = None) -> None:
         """Serve until told to stop."""
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
+        self._alarm = Alarm(self._loop, self.switch, self._go_on)
         try:
             self._loop.add_reader(self.switch.fd, self._switched)
             self._loop.add_reader(self.epoll.fileno(), self._ready)
             self._go_on()
             await self._over
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             for fd in (self.switch.fd, self.epoll.fileno(), *self._accepting):
                 self._loop.remove_reader(fd)
             self.close()
@@ -100,13 +97,4 @@ class Asyncio(Engine):
         for fd in wanted - self._accepting:
             self._loop.add_reader(fd, partial(self._accept, fd))
         self._accepting = wanted
-        due_ns = self.due_ns()
-        if due_ns < self._timer_ns:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_ns = due_ns
-            self._timer = self._loop.call_later(max(0.0, (due_ns - time.monotonic_ns()) / 1e9), self._time_up)
-
-    def _time_up(self) -> None:
-        self._timer, self._timer_ns = None, NEVER_NS
-        self._go_on()
+        self._alarm.set(self.due_ns())

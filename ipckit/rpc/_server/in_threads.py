@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import select
 import threading
-import time
 from select import POLLIN
 from typing import TYPE_CHECKING, Any
 
-from ipckit._wait import NEVER_NS
 from ipckit.rpc._server.engine import Engine
 from ipckit.server.machinery import Lifeline
 
@@ -53,7 +51,8 @@ class Threads(Engine):
                 for fd in accepting - wanted:
                     poller.unregister(fd)
                 accepting = wanted
-                for fd, _ in poller.poll(self._timeout_ms()):
+                seconds = self.switch.seconds(self.due_ns())
+                for fd, _ in poller.poll(None if seconds is None else seconds * 1000):
                     if fd == self.switch.fd:
                         self.switch.read()
                     else:
@@ -121,9 +120,3 @@ class Threads(Engine):
         if self._over and not self._workers:
             self.epoll.close()
             self._lifeline.close()
-
-    def _timeout_ms(self) -> int | None:
-        due_ns = self.due_ns()
-        if due_ns == NEVER_NS:
-            return None
-        return max(0, min(-(-(due_ns - time.monotonic_ns()) // 1_000_000), 60_000))
