@@ -14,7 +14,7 @@ from ipckit.server._inheritance import not_for_children
 _WORD = Struct("q")
 _LOOK = -1
 _READ = 4096
-_LONGEST = 60.0
+_LONGEST = 60.0  # poll(2) takes milliseconds in an int: some 24 days
 
 
 class Switch:
