@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 import time
 from typing import NamedTuple
 
@@ -13,7 +14,11 @@ from ipckit.testing import _procfs
 
 LOOK_NS = 6_000_000
 """How long the same sleep must last to count: shorter ones are on the way (a page fault, an import, the GIL, for which
-a thread never sleeps longer than 5 ms at a time: sys.getswitchinterval)."""
+a thread never sleeps longer than 5 ms at a time: sys.getswitchinterval). One of which the time is over does not count,
+however late its processor comes to wake it: `_is_over`."""
+
+_FUTEX_WAIT_BITSET, _FUTEX_PRIVATE_FLAG, _FUTEX_CLOCK_REALTIME = 9, 128, 256  # linux/futex.h
+_TIMESPEC = struct.Struct("@ll")
 
 
 class _Look(NamedTuple):
@@ -97,10 +102,30 @@ def _look(pid: int, tid: int) -> _Look | None:
         raise syscall_error(
             errno.ENOSYS, "wait_blocked", f"{folder}/syscall", remedy="the kernel lacks CONFIG_HAVE_ARCH_TRACEHOOK"
         ) from None
+    over = call is not None and _is_over(folder, call)
     state = _check_alive(pid, tid)
-    if call is None or state != "S":
+    if call is None or over or state != "S":
         return None
     return _Look(call.number, call.arguments, _sleeps(folder))
+
+
+def _is_over(folder: str, call: _syscalls.Call) -> bool:
+    """Whether the thread sleeps in futex(2) up to a time that has passed, as libc has it sleep for locks and the GIL.
+
+    It holds if the thread sleeps on: the time is in its memory.
+    """
+    _, operation, _, limit, *_ = call.arguments
+    command = operation & ~(_FUTEX_PRIVATE_FLAG | _FUTEX_CLOCK_REALTIME)
+    if command != _FUTEX_WAIT_BITSET or not limit or _syscalls.name_of_number(call.number) != "futex":
+        return False
+    clock = time.CLOCK_REALTIME if operation & _FUTEX_CLOCK_REALTIME else time.CLOCK_MONOTONIC
+    try:
+        with open(f"{folder}/mem", "rb", buffering=0) as memory:
+            memory.seek(limit)
+            seconds, nanoseconds = _TIMESPEC.unpack(memory.read(_TIMESPEC.size))
+    except (OSError, struct.error):  # gone, or going
+        return False
+    return bool(seconds * 1_000_000_000 + nanoseconds <= time.clock_gettime_ns(clock))
 
 
 def _sleeps(folder: str) -> str:

@@ -206,6 +206,25 @@ def test_short_sleep_on_the_way_is_not_blocked(spawn: Spawn) -> None:
         child.wait_blocked("read", "write", timeout=0.2)
 
 
+PR_SET_TIMERSLACK = 29
+
+
+def contend_for_the_gil() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 50_000_000)  # as on a processor that comes 50 ms late
+    threading.Thread(target=run_for_ever, daemon=True).start()
+    for _ in range(100_000):
+        pass
+    reached("sleep")
+    block_in_futex()
+
+
+def test_late_return_from_a_wait_for_the_gil_is_not_blocked(spawn: Spawn) -> None:
+    child = spawn(contend_for_the_gil)
+    child.wait_reached("running")
+    child.wait_blocked("futex")
+    child.wait_reached("sleep", timeout=0)
+
+
 def test_stopped_is_not_blocked_and_continued_is_again(spawn: Spawn) -> None:
     child = spawn(block_in_read)
     child.wait_blocked("read")
