@@ -37,7 +37,7 @@ class Overflow:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._messages: deque[Any] = deque()
-        self._thread: threading.Thread | None = None
+        self._thread: _Feeder | None = None
         self._last: Callable[[], object] | None = None
         self._exit: Finalize | None = None
 
@@ -51,7 +51,7 @@ class Overflow:
                 # as multiprocessing does with its own: after the children of this process have ended
                 self._exit = Finalize(self, _sent, [weakref.ref(self)], exitpriority=-5)
             if self._thread is None:
-                thread = threading.Thread(target=self._feed, name="QueueFeederThread", daemon=True)
+                thread = _Feeder(self._feed)
                 thread.start()  # it finds the message when it gets the lock
                 self._thread = thread
             self._messages.append(message)
@@ -71,8 +71,8 @@ class Overflow:
     def join(self) -> None:
         """Wait until everything is sent."""
         thread = self._thread
-        while thread is not None and thread.is_alive():
-            thread.join(FOREVER.slice_ms() / 1000)
+        if thread is not None:
+            thread.wait()
 
     def _feed(self) -> None:
         while (message := self._oldest()) is not None:
@@ -93,6 +93,33 @@ class Overflow:
         if last is not None:
             last()
         return None
+
+
+class _Feeder(threading.Thread):
+    """A thread that can be waited for again when an exception of a signal handler has ended the first wait.
+
+    Until Python 3.12, a thread counts as ended as soon as its `join` is interrupted so.
+    """
+
+    def __init__(self, feed: Callable[[], object]) -> None:
+        super().__init__(target=feed, name="QueueFeederThread", daemon=True)
+        self._running = threading.Lock()
+        self._running.acquire()
+        self._done = False
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self._done = True
+            self._running.release()
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        while not self._done:  # for one that is interrupted where it has the lock leaves it locked to the others
+            if self._running.acquire(timeout=FOREVER.slice_ms() / 1000):
+                self._running.release()
+        self.join()
 
 
 def _sent(reference: weakref.ref[Overflow]) -> None:

@@ -247,10 +247,11 @@ class Interruption(Exception):
     """What a signal handler raises."""
 
 
-def put_until_interrupted(jobs: JoinableQueue[int]) -> None:
-    def interrupt(*_: object) -> None:
-        raise Interruption
+def interrupt(*_: object) -> None:
+    raise Interruption
 
+
+def put_until_interrupted(jobs: JoinableQueue[int]) -> None:
     with handler(signal.SIGUSR1, interrupt):
         reached("putting")
         with pytest.raises(Interruption):
@@ -271,26 +272,28 @@ def test_join_does_not_wait_for_what_a_signal_handler_kept_from_being_put(spawn:
             jobs.task_done()
 
 
-def join_until_interrupted(queue: Queue[bytes]) -> None:
-    def interrupt(*_: object) -> None:
-        raise Interruption
-
-    while not feeders():
-        queue.put(bytes(100_000))
+def put_and_join(queue: Queue[bytes], *, wakes: bool) -> None:
+    for number in range(20):
+        queue.put(bytes([number]) * 100_000)
     queue.close()
-    leave_to_another_thread(signal.SIGUSR1)
+    if not wakes:
+        leave_to_another_thread(signal.SIGUSR1)
     with handler(signal.SIGUSR1, interrupt):
         reached("joining")
         with pytest.raises(Interruption):
             queue.join_thread()
-    queue.cancel_join_thread()
+    reached("interrupted")
 
 
-def test_join_thread_is_interrupted_by_a_signal_that_does_not_wake_it(queue: Queue[bytes], spawn: Spawn) -> None:
-    child = spawn(join_until_interrupted, queue)
+@pytest.mark.parametrize("wakes", [True, False])
+def test_join_thread_is_interrupted_and_nothing_is_lost(queue: Queue[bytes], spawn: Spawn, wakes: bool) -> None:
+    child = spawn(put_and_join, queue, wakes=wakes)
     child.wait_reached("joining")
     child.wait_blocked("futex")
     child.send_signal(signal.SIGUSR1)
+    child.wait_reached("interrupted")
+    child.wait_blocked("futex")  # at its exit, where it waits as well
+    assert [queue.get(timeout=LONG)[0] for _ in range(20)] == list(range(20))
     child.result()
 
 
