@@ -10,7 +10,7 @@ from collections import deque
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
-from ipckit._wait import FOREVER
+from ipckit._wait import SLICE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,7 @@ class _Feeder(threading.Thread):
     def wait(self) -> None:
         """Wait until it has ended."""
         while not self._done:  # for one that is interrupted where it has the lock leaves it locked to the others
-            if self._running.acquire(timeout=FOREVER.slice_ms() / 1000):
+            if self._running.acquire(timeout=SLICE_NS / 1e9):
                 self._running.release()
         self.join()
 
