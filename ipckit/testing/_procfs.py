@@ -27,6 +27,20 @@ def state(pid: int, tid: int | None = None) -> str:
     return (_stat_fields(pid, tid) or [""])[0]
 
 
+def threads(pid: int) -> list[int]:
+    """The thread ids of a process, the main thread's among them; none if it is gone."""
+    try:
+        return sorted(tasks(pid))
+    except OSError:
+        return []
+
+
+def run_time_ns(pid: int, tid: int) -> int | None:
+    """For how long a thread has had a processor; None if it is gone, or the kernel does not say (CONFIG_SCHED_INFO)."""
+    first = read_text(f"/proc/{pid}/task/{tid}/schedstat").split()[:1]
+    return int(first[0]) if first else None
+
+
 def parent_of(pid: int) -> int:
     """The parent's pid; 0 if *pid* is gone."""
     fields = _stat_fields(pid)
@@ -93,7 +107,7 @@ def report(pid: int) -> str:
     lines += [
         f"  thread {tid}: state {state(pid, tid) or '?'}, in {_call(pid, tid)}, "
         f"wchan {read_text(f'/proc/{pid}/task/{tid}/wchan') or '?'}"
-        for tid in _threads(pid)
+        for tid in threads(pid)
     ]
     return "\n".join(lines)
 
@@ -113,7 +127,7 @@ def python_stacks(pid: int, *, patience: float = 10.0) -> str:
     try:
         before = os.stat(path).st_size
         deaf = _blocking(pid, DUMP_SIGNAL)
-        if deaf.issuperset(_threads(pid)):
+        if deaf.issuperset(threads(pid)):
             return ""
         os.kill(pid, DUMP_SIGNAL)
         start = time.monotonic()
@@ -181,7 +195,7 @@ def _is_pending(pid: int, signum: int) -> bool:
 
 def _blocking(pid: int, signum: int) -> set[int]:
     """The threads that block the signal."""
-    return {tid for tid in _threads(pid) if _has(read_text(f"/proc/{pid}/task/{tid}/status"), "SigBlk", signum)}
+    return {tid for tid in threads(pid) if _has(read_text(f"/proc/{pid}/task/{tid}/status"), "SigBlk", signum)}
 
 
 def _has(status: str, which: str, signum: int) -> bool:
@@ -190,10 +204,3 @@ def _has(status: str, which: str, signum: int) -> bool:
         if line.startswith(f"{which}:"):
             return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
     return False
-
-
-def _threads(pid: int) -> list[int]:
-    try:
-        return sorted(tasks(pid))
-    except OSError:
-        return []

@@ -17,6 +17,11 @@ LOOK_NS = 6_000_000
 a thread never sleeps longer than 5 ms at a time: sys.getswitchinterval). One of which the time is over does not count,
 however late its processor comes to wake it: `_is_over`."""
 
+TURN_NS = 1_000_000
+"""How long the other threads that are ready to run must have had a processor meanwhile, for a sleep in futex(2) to
+count: who hands the GIL over sleeps without a limit until another thread has it, and who starts a thread until it runs.
+"""
+
 _FUTEX_WAIT_BITSET, _FUTEX_PRIVATE_FLAG, _FUTEX_CLOCK_REALTIME = 9, 128, 256  # linux/futex.h
 _TIMESPEC = struct.Struct("@ll")
 
@@ -29,10 +34,39 @@ class _Look(NamedTuple):
     sleeps: str
 
 
+class _Others:
+    """The other threads of a process, for one of which a thread that sleeps in futex(2) may be waiting."""
+
+    def __init__(self, pid: int, tid: int) -> None:
+        self._pid = pid
+        self._tid = tid
+        self._before: dict[int, int] = {}
+
+    def begin(self, look: _Look) -> None:
+        """A sleep has begun."""
+        self._before = self._run_times() if _is_futex(look.number) else {}
+
+    def had_their_turn(self, look: _Look) -> bool:
+        """Whether each had a processor for `TURN_NS` since then, or sleeps."""
+        if not _is_futex(look.number):
+            return True
+        return all(
+            _procfs.state(self._pid, tid) not in {"R", "D"} or now - self._before.get(tid, 0) >= TURN_NS
+            for tid, now in self._run_times().items()
+        )
+
+    def _run_times(self) -> dict[int, int]:
+        """Nothing where the kernel does not tell."""
+        others = (tid for tid in _procfs.threads(self._pid) if tid != self._tid)
+        found = {tid: _procfs.run_time_ns(self._pid, tid) for tid in others}
+        return {tid: run_time for tid, run_time in found.items() if run_time is not None}
+
+
 def wait_blocked(pid: int, *syscalls: str, timeout: float = 10, tid: int | None = None) -> None:
     """Wait until a thread of *pid* sleeps in one of *syscalls*, without a pause, for at least 6 ms.
 
-    A process that waits in slices, as all of ipckit does, is met in one slice or the next.
+    A process that waits in slices, as all of ipckit does, is met in one slice or the next. A sleep in futex(2) counts
+    once the other threads of the process, if they are ready to run, have had a processor: it may be for one of them.
 
     Args:
         pid: the process.
@@ -63,15 +97,18 @@ def until_blocked(
     """`wait_blocked` up to *deadline*; to read from or write to the descriptor *ignore* does not count."""
     transfers = _syscalls.numbers(("read", "write"))
     wanted = _syscalls.numbers(syscalls)
-    seen_at, before = 0, None
+    tid = pid if tid is None else tid
+    seen_at, before, others = 0, None, _Others(pid, tid)
     while True:
-        now = time.monotonic_ns()  # before we look: how long we are held up meanwhile is not how long it sleeps
-        look = _look(pid, pid if tid is None else tid)
+        # Before we look: how long we are held up meanwhile is not how long it sleeps, and what others do it may await.
+        counts = before is not None and time.monotonic_ns() - seen_at >= LOOK_NS and others.had_their_turn(before)
+        look = _look(pid, tid)
         if look is None or (wanted and look.number not in wanted):
             before = None
         elif look != before or (look.arguments[0] == ignore and look.number in transfers):
+            others.begin(look)
             seen_at, before = time.monotonic_ns(), look
-        elif now - seen_at >= LOOK_NS:
+        elif counts:
             return
         if deadline.expired:
             names = " or ".join(syscalls) or "any system call"
@@ -116,7 +153,7 @@ def _is_over(folder: str, call: _syscalls.Call) -> bool:
     """
     _, operation, _, limit, *_ = call.arguments
     command = operation & ~(_FUTEX_PRIVATE_FLAG | _FUTEX_CLOCK_REALTIME)
-    if command != _FUTEX_WAIT_BITSET or not limit or _syscalls.name_of_number(call.number) != "futex":
+    if command != _FUTEX_WAIT_BITSET or not limit or not _is_futex(call.number):
         return False
     clock = time.CLOCK_REALTIME if operation & _FUTEX_CLOCK_REALTIME else time.CLOCK_MONOTONIC
     try:
@@ -126,6 +163,10 @@ def _is_over(folder: str, call: _syscalls.Call) -> bool:
     except (OSError, struct.error):  # gone, or going
         return False
     return bool(seconds * 1_000_000_000 + nanoseconds <= time.clock_gettime_ns(clock))
+
+
+def _is_futex(number: int) -> bool:
+    return _syscalls.name_of_number(number) == "futex"
 
 
 def _sleeps(folder: str) -> str:

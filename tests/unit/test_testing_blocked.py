@@ -225,6 +225,37 @@ def test_late_return_from_a_wait_for_the_gil_is_not_blocked(spawn: Spawn) -> Non
     child.wait_reached("sleep", timeout=0)
 
 
+def keep_busy(cpu: int) -> None:
+    os.sched_setaffinity(0, {cpu})
+    run_for_ever()
+
+
+def hand_over_the_gil(cpu: int) -> None:
+    """To a thread that takes its time: it gets next to no processor."""
+    go, taken = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (go.wait(), taken.set()))
+    thread.start()
+    assert thread.native_id is not None
+    os.sched_setaffinity(thread.native_id, {cpu})
+    os.sched_setscheduler(thread.native_id, os.SCHED_IDLE, os.sched_param(0))
+    reached("running")
+    go.set()
+    while not taken.is_set():
+        pass
+    reached("sleep")
+    block_in_futex()
+
+
+def test_handing_over_the_gil_is_not_blocked(spawn: Spawn) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    for busy in [spawn(keep_busy, cpu) for _ in range(2)]:
+        busy.wait_reached("running")
+    child = spawn(hand_over_the_gil, cpu)
+    child.wait_reached("running")
+    child.wait_blocked("futex")
+    child.wait_reached("sleep", timeout=0)
+
+
 def test_stopped_is_not_blocked_and_continued_is_again(spawn: Spawn) -> None:
     child = spawn(block_in_read)
     child.wait_blocked("read")
