@@ -265,6 +265,8 @@ class Child:
             "none" if self._talk.started else "none, the function was not yet called"
         )
         parts = [f"checkpoints reached: {passed}", _procfs.report(self.pid)]
+        if self._talk.raised is not None:
+            parts.append(f"its function has raised, and the process has not ended:\n{self._talk.raised[0].rstrip()}")
         if output := self._stderr_text():
             parts.append(output)
         return "\n".join(parts)

@@ -299,6 +299,20 @@ def test_time_limit_tells_where_the_child_hangs(capsys: pytest.CaptureFixture[st
     assert "in hang_in_a_lock" in capsys.readouterr().err
 
 
+def raise_and_stay() -> None:
+    atexit.register(hang_in_a_lock)
+    raise LookupError("on the way to the checkpoint")
+
+
+def test_time_limit_tells_what_a_child_that_has_not_ended_raised(spawn: Spawn) -> None:
+    child = spawn(raise_and_stay)
+    child.wait_reached("first")
+    with pytest.raises(TimeoutExpired, match="did not reach 'second'") as caught:
+        child.wait_reached("second", timeout=0)
+    assert "has raised" in str(caught.value)
+    assert "LookupError: on the way to the checkpoint" in str(caught.value)
+
+
 def write_stacks_slowly() -> None:
     def write(_: int) -> None:
         os.write(2, b"the first one, ")
