@@ -40,16 +40,10 @@ class _Others:
     def __init__(self, pid: int, tid: int) -> None:
         self._pid = pid
         self._tid = tid
-        self._before: dict[int, int] = {}
+        self._before = self._run_times()
 
-    def begin(self, look: _Look) -> None:
-        """A sleep has begun."""
-        self._before = self._run_times() if _is_futex(look.number) else {}
-
-    def had_their_turn(self, look: _Look) -> bool:
-        """Whether each had a processor for `TURN_NS` since then, or sleeps."""
-        if not _is_futex(look.number):
-            return True
+    def had_their_turn(self) -> bool:
+        """Whether each has had a processor for `TURN_NS` since this was made, or sleeps."""
         return all(
             _procfs.state(self._pid, tid) not in {"R", "D"} or now - self._before.get(tid, 0) >= TURN_NS
             for tid, now in self._run_times().items()
@@ -98,15 +92,15 @@ def until_blocked(
     transfers = _syscalls.numbers(("read", "write"))
     wanted = _syscalls.numbers(syscalls)
     tid = pid if tid is None else tid
-    seen_at, before, others = 0, None, _Others(pid, tid)
+    seen_at, before, others = 0, None, None
     while True:
         # Before we look: how long we are held up meanwhile is not how long it sleeps, and what others do it may await.
-        counts = before is not None and time.monotonic_ns() - seen_at >= LOOK_NS and others.had_their_turn(before)
+        counts = time.monotonic_ns() - seen_at >= LOOK_NS and (others is None or others.had_their_turn())
         look = _look(pid, tid)
         if look is None or (wanted and look.number not in wanted):
-            before = None
+            before = others = None
         elif look != before or (look.arguments[0] == ignore and look.number in transfers):
-            others.begin(look)
+            others = _Others(pid, tid) if _is_futex(look.number) else None
             seen_at, before = time.monotonic_ns(), look
         elif counts:
             return
