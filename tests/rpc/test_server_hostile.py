@@ -7,17 +7,21 @@ import resource
 import select
 import socket
 import struct
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipckit import errors
+from ipckit.rpc._server import in_threads
+from ipckit.rpc._server.port import Port
+from ipckit.testing import wait_blocked
 from tests.examples import examples
 from tests.rpc.serving import (
     LAST,
@@ -35,7 +39,7 @@ from tests.rpc.serving import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 both = pytest.mark.parametrize("mode", MODES)
 ADD = call(1, 2, words(1, 2))
@@ -253,6 +257,37 @@ def test_a_client_that_resets(mode: str) -> None:
         it.service.gate.set()
         assert answers(it)
         assert {type(error) for error in it.errors} <= {errors.BrokenPeerError}
+
+
+def test_late_news_of_a_closed_connection_does_not_end_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """epoll(7) may have told a worker of a descriptor that another worker closes; the next client gets its number."""
+
+    class Visiting(in_threads.Threads):
+        def __init__(self, *how: Any) -> None:
+            super().__init__(*how)
+            self.ports = Visited(self.ports)
+            self.ports.visit = self._serve
+
+    class Visited(dict[int, Port]):
+        visit: Callable[[Port], None]
+
+        def __setitem__(self, fd: int, port: Port) -> None:
+            super().__setitem__(fd, port)
+            visitor = threading.Thread(target=self.visit, args=(port,))
+            visitor.start()
+            assert visitor.native_id
+            wait_blocked(os.getpid(), "futex", tid=visitor.native_id)  # until epoll knows the connection
+            visitors.append(visitor)
+
+    visitors: list[threading.Thread] = []
+    monkeypatch.setattr(in_threads, "Threads", Visiting)
+    with running() as it:
+        assert answers(it, "unix")
+        assert answers(it, "tcp")
+        for visitor in visitors:
+            visitor.join(SECONDS)
+    assert len(visitors) == 2
+    assert it.errors == []
 
 
 @pytest.mark.slow

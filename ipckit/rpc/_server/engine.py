@@ -82,13 +82,15 @@ class Engine:
                 gate.passed()
 
     def _begin(self, port: Port) -> None:
-        self.ports[port.fd] = port
-        port.armed = True
-        try:
-            self.epoll.register(port.fd, READ)
-        except OSError:
-            self.forget(port)
-            raise
+        with port.lock:  # a worker may find it at once, with late news of a closed port that had the same number
+            self.ports[port.fd] = port
+            port.armed = True
+            try:
+                self.epoll.register(port.fd, READ)
+            except OSError:
+                port.retire()
+                self.forget(port)
+                raise
 
     def forget(self, port: Port) -> None:
         """*port* closes, in whichever thread."""
