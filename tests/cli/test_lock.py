@@ -139,11 +139,12 @@ def test_signals_are_passed_on(signum: int, tmp_path: Path, start: Callable[...,
     assert run("lock", "-n", path, "true")[0] == 0
 
 
-def lock_as_nobody(*words: str) -> int:
-    from ipckit.cli import commands, lock  # noqa: F401  # loads what nobody may not read, perhaps
+def lock_as_nobody(path: str, *command: str) -> int:
+    from ipckit.cli import commands
 
+    assert commands.run(["lock", f"{path}-of-root", "true"]) == 0  # loads what nobody may not read, perhaps
     become_nobody()
-    return commands.run(["lock", *words])
+    return commands.run(["lock", path, *command])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user, and make a program of its own")
