@@ -721,10 +721,9 @@ def test_a_signal_handler_inside_its_own_receive_is_refused_and_not_hung(pipe: E
         writer.send(b"from the handler")
 
     previous = signal.signal(signal.SIGUSR1, handler)
-    main = threading.main_thread()
 
     def interrupt() -> None:
-        wait_blocked(os.getpid(), "poll", tid=main.native_id)
+        wait_blocked(os.getpid(), "poll")
         os.kill(os.getpid(), signal.SIGUSR1)
 
     thread = threading.Thread(target=interrupt)
@@ -793,7 +792,7 @@ def test_a_handler_that_raises_in_mid_message_loses_nothing(pipe: Ends) -> None:
         raise KeyError("from the handler")
 
     def interrupt() -> None:
-        wait_blocked(os.getpid(), "poll", tid=threading.main_thread().native_id)
+        wait_blocked(os.getpid(), "poll")
         os.kill(os.getpid(), signal.SIGUSR1)
 
     previous = signal.signal(signal.SIGUSR1, handler)

@@ -566,7 +566,7 @@ def test_a_signal_handler_within_a_splice_is_refused_its_turn(pipe: Ends, other:
         pipe[1].write(b"abc")
 
     def interrupt() -> None:
-        wait_blocked(os.getpid(), *SLEEP, tid=threading.main_thread().native_id)
+        wait_blocked(os.getpid(), *SLEEP)
         os.kill(os.getpid(), signal.SIGUSR1)
 
     previous = signal.signal(signal.SIGUSR1, handler)

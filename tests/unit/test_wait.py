@@ -188,10 +188,9 @@ def test_handler_that_raises_ends_the_wait_and_leaves_the_handle_open(spawn: Spa
 def interrupt_the_main_thread() -> str:
     read_fd, write_fd = os.pipe()
     with FdHandle(read_fd) as reader, FdHandle(write_fd):
-        main = threading.main_thread().native_id
 
         def interrupt() -> None:
-            wait_blocked(os.getpid(), "poll", tid=main)
+            wait_blocked(os.getpid(), "poll")
             _thread.interrupt_main()  # marks the signal pending, and wakes nobody
 
         thread = in_thread(interrupt)
