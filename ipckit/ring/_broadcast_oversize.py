@@ -138,17 +138,20 @@ class LongMessages:
 
     def _send_parts(self, data: memoryview, deadline_ns: int) -> int:
         amid = ffi.new("uint32_t *")
-        rc = 0
-        try:
-            for part in parts_of(data, self._part):
-                flags = (0 if part.first else lib.IPK_BROADCAST_REST) | (lib.IPK_BROADCAST_MORE if part.more else 0)
-                with ffi.from_buffer(part.content) as content:
-                    rc = self._send_part(content, flags, len(data), amid, deadline_ns)
-                if rc:
-                    break
+        try:  # no loop in here: where a signal handler raises at its jump back, CPython 3.13 leaves `finally` out
+            return self._send_each_part(data, amid, deadline_ns)
         finally:
             if amid[0]:
                 quick.ipk_broadcast_end_parts(self._ring)
+
+    def _send_each_part(self, data: memoryview, amid: Any, deadline_ns: int) -> int:
+        rc = 0
+        for part in parts_of(data, self._part):
+            flags = (0 if part.first else lib.IPK_BROADCAST_REST) | (lib.IPK_BROADCAST_MORE if part.more else 0)
+            with ffi.from_buffer(part.content) as content:
+                rc = self._send_part(content, flags, len(data), amid, deadline_ns)
+            if rc:
+                break
         return rc
 
     def _send_part(self, part: Any, flags: int, message_bytes: int, amid: Any, deadline_ns: int) -> int:

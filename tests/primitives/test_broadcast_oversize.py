@@ -569,6 +569,7 @@ def test_an_exception_of_a_signal_handler_amid_fragments() -> None:
         reading.join(20.0)
         reader.close()
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert received.pop() == b"the last"
     numbers = [int.from_bytes(message[:4], "big") for message in received]
