@@ -131,9 +131,11 @@ class ByteReading(Framed):
         turn.inside = True
         try:
             arrive = framing.receive or self._arrive
-            while isinstance(message := arrive(framing.limit), int):
+            while True:  # a condition here would end the loop in a jump that CPython 3.13 keeps out of `finally`
+                message = arrive(framing.limit)
+                if not isinstance(message, int):
+                    return message
                 self._await(message, deadline)
-            return message
         finally:
             turn.inside = False
             lock.release()
