@@ -217,6 +217,17 @@ def test_views_keep_a_claim_until_they_are_gone() -> None:
     views_keep_claims(views)
 
 
+def hides_errors(np: Any) -> bool:
+    """Whether numpy, as older ones do, says TypeError in place of what a dtype property raises."""
+    try:
+        np.dtype(type("Fails", (), {"dtype": property(lambda _: 1 / 0)})())
+    except ZeroDivisionError:
+        return False
+    except TypeError:
+        return True
+    raise AssertionError("numpy takes a dtype property that raises")
+
+
 def made_of_messages() -> None:
     """Without a `buf` before them: in C the arrays are made of the message itself."""
     import numpy as np
@@ -248,8 +259,13 @@ def made_of_messages() -> None:
         with pytest.raises(ClosedError, match="released"):
             loan.array(np.uint64)
         room = ring.reserve(8)
-        with pytest.raises((ClosedError, TypeError), match=r"committed|data type"):
-            room.array(type("EndsIt", (), {"dtype": property(lambda _: room.commit())})())  # old numpys hide it
+        ends_it = type("EndsIt", (), {"dtype": property(lambda _: room.commit())})()
+        if hides_errors(np):
+            with pytest.raises(TypeError, match="data type"):
+                room.array(ends_it)
+        else:
+            with pytest.raises(ClosedError, match="committed"):
+                room.array(ends_it)
         assert len(ring.receive(timeout=0)) == 8
 
 
