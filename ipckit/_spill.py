@@ -193,7 +193,8 @@ def _path_of(fd: int) -> str:
     """The name in /dev/shm of the file behind *fd*, which was made without one, so that /proc does not tell."""
     wanted = os.fstat(fd)
     with os.scandir(DIRECTORY) as entries:
-        for entry in entries:
-            if entry.inode() == wanted.st_ino and os.path.samestat(entry.stat(follow_symlinks=False), wanted):
-                return entry.path
+        alike = (entry for entry in entries if entry.inode() == wanted.st_ino)
+        path = next((one.path for one in alike if os.path.samestat(one.stat(follow_symlinks=False), wanted)), None)
+    if path is not None:
+        return path
     raise syscall_error(errno.ENOENT, "open", f"fd {fd}", remedy="a ring that puts messages into files needs its name")

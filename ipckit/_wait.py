@@ -100,14 +100,17 @@ def wait_fd(handle: Handle, fd: int, events: int, deadline: Deadline | None) -> 
     users = handle._users
     users += (handle._here,)
     try:
-        handle._check_open()
-        while (ready := lib.ipk_stream_wait(fd, events, _SLICE_MS if deadline is None else deadline.slice_ms())) <= 0:
+        over = False
+        while True:
+            handle._check_open()
+            if over:
+                return False
+            ready = lib.ipk_stream_wait(fd, events, _SLICE_MS if deadline is None else deadline.slice_ms())
+            if ready > 0:
+                return True
             if ready < 0 and ready != -errno.EINTR:
                 raise OSError(-ready, os.strerror(-ready))
-            handle._check_open()
-            if ready == 0 and deadline is not None and deadline.expired:
-                return False
-        return True
+            over = ready == 0 and deadline is not None and deadline.expired
     finally:
         try:
             users.pop()

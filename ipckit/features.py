@@ -231,13 +231,14 @@ def has_ofd_locks() -> bool:
 def mqueue_mount() -> str | None:
     """Where the mqueue file system of mq_overview(7) is mounted, so that queues can be listed; None: nowhere."""
     try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
-            for line in mounts:
-                fields = line.split(" ")
-                if len(fields) > 2 and fields[2] == "mqueue":
-                    return fields[1].replace("\\040", " ")
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+            mounts = file.readlines()
     except OSError:
-        pass
+        return None
+    for line in mounts:
+        fields = line.split(" ")
+        if len(fields) > 2 and fields[2] == "mqueue":
+            return fields[1].replace("\\040", " ")
     return None
 
 

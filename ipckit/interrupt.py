@@ -67,16 +67,17 @@ def until(handle: Handle, deadline: Deadline, call: Callable[[int], int]) -> int
         BusyError: the program has a handler for our signal (EBUSY).
         LimitError: the kernel gives no timer (EAGAIN).
     """
+    result = -errno.EINTR
     with handle._in_use():
-        while not deadline.expired:
+        while True:
+            if result not in (-errno.ETIMEDOUT, -errno.EINTR):
+                break
+            if deadline.expired:
+                return -errno.ETIMEDOUT
             result = call(deadline.slice_end_ns())
             if result >= 0:
                 return result
             handle._check_open()
-            if result not in (-errno.ETIMEDOUT, -errno.EINTR):
-                break
-        else:
-            return -errno.ETIMEDOUT
     if result == -errno.EBUSY:
         raise _taken(signal_number())
     if result == -errno.ENOBUFS:

@@ -200,15 +200,10 @@ class Memfd(FdHandle):
         """Return up to *size* bytes from *offset* on (None: up to the end); fewer where it ends: pread(2)."""
         with self._in_use():
             size = max(0, os.fstat(self._fd).st_size - offset) if size is None else size
-            parts = []
             try:
-                while size > 0 and (part := os.pread(self._fd, size, offset)):
-                    parts.append(part)
-                    size -= len(part)
-                    offset += len(part)
+                return _read(self._fd, size, offset)
             except OSError as error:
                 raise syscall_error(error.errno or 0, "pread", repr(self)) from None
-            return b"".join(parts)
 
     def write(self, data: Buffer, offset: int = 0) -> int:
         """Write all of *data* from *offset* on, growing the file where it must: pwrite(2).
@@ -224,11 +219,12 @@ class Memfd(FdHandle):
         with self._in_use(), memoryview(data).cast("B") as view:
             done = 0
             try:
-                while done < view.nbytes:
+                while True:
+                    if done == view.nbytes:
+                        return done
                     done += os.pwrite(self._fd, view[done:], offset + done)
             except OSError as error:
                 raise self._refusal(error, done) from None
-            return done
 
     def _refusal(self, error: OSError, done: int) -> Exception:
         number, remedy = error.errno or 0, None
@@ -276,3 +272,12 @@ def _link(fd: int) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except OSError as error:
         raise syscall_error(error.errno or 0, "readlink", f"fd {fd}") from None
+
+
+def _read(fd: int, size: int, offset: int) -> bytes:
+    parts = []
+    while size > 0 and (part := os.pread(fd, size, offset)):
+        parts.append(part)
+        size -= len(part)
+        offset += len(part)
+    return b"".join(parts)

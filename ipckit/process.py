@@ -164,7 +164,9 @@ class PidFd(FdHandle):
             if not wait_fd(self, self._fd, select.POLLIN, deadline):
                 raise expired(self, "waitid")
             turn = 0
-            while not self._learn():
+            while True:
+                if self._learn():
+                    break
                 if not pause(deadline, turn):
                     raise expired(self, "waitid")
                 self._check_open()

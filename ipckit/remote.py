@@ -169,18 +169,19 @@ class ProcessMemory(FdHandle):
         Args:
             done: so many bytes are done already.
         """
+        left = [(address, size) for address, size in spans if _checked(address, size)][::-1]
         with self._in_use():
-            left = [(address, size) for address, size in spans if _checked(address, size)][::-1]
             if done:
                 _drop(left, done)
-            while left:
+            while True:
+                if not left:
+                    return done
                 batch = left[: -_SPANS - 1 : -1]
                 rc = call(self._pid, self._fd, local + done, ffi.new("struct ipk_remote_span[]", batch), len(batch))
                 if rc <= 0:
                     raise self._failure(-rc or errno.EFAULT, syscall, done)
                 done += rc
                 _drop(left, rc)
-        return done
 
     def _failure(self, number: int, syscall: str, done: int) -> Exception:
         remedy = None

@@ -108,7 +108,9 @@ def ask(clients: dict[int, Stream], seconds: float) -> tuple[int, bytes]:
             asked[fd] = now()
             client.send(QUESTION)
         end = now() + int(seconds * 1e9)
-        while asked:
+        while True:
+            if not asked:
+                break
             for fd, _ in epoll.poll(CONNECT_SECONDS):
                 client = clients[fd]
                 if client.try_receive() is None:

@@ -141,15 +141,16 @@ def measure(cells: list[ServerCell], amount: Load, observe: Callable[[float, str
             for index, group in enumerate(groups):
                 done = (repeat * len(groups) + index) / (amount.repeats * len(groups))
                 observe(done, f"{group[0].mode}, {group[0].connections} connections")
-                if _may(group):
-                    while len(clients) < min(2, group[0].connections):
-                        clients.append(hands.enter_context(Hand(load)))
-                    try:
-                        _visit(group, clients, amount.seconds)
-                    except MeasurementFailed as error:
-                        clients.clear()  # whichever of them failed
-                        for cell in group:
-                            cell.reason = str(error)
+                if not _may(group):
+                    continue
+                missing = range(len(clients), min(2, group[0].connections))
+                clients.extend(hands.enter_context(Hand(load)) for _ in missing)
+                try:
+                    _visit(group, clients, amount.seconds)
+                except MeasurementFailed as error:
+                    clients.clear()  # whichever of them failed
+                    for cell in group:
+                        cell.reason = str(error)
 
 
 def to_json(cells: list[ServerCell], environment: dict[str, str], amount: Load) -> str:

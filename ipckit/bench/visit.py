@@ -61,20 +61,26 @@ class Visitor:
             with interrupts_held_back():
                 made = self._make(row, largest, stack)
             if isinstance(made[0], Channel):
-                for cell in cells:
-                    cell.reason = made[0].refuses(self._size(cell)) or ""
-                cells[:] = [cell for cell in cells if not cell.reason]
+                self._leave_out_what_is_refused(made[0], cells)
             if not cells:
                 return
             with self._team(tuple(made)) as pair:
                 for thing in made:
                     thing.opened()
-                while cells:
-                    values, count = self._sample(pair, row, cells[0])
-                    cell = cells.pop(0)
-                    for name, value in values.items():
-                        cell.samples.setdefault(name, []).append(value)
-                    cell.counts.append(count)
+                self._fill(pair, row, cells)
+
+    def _leave_out_what_is_refused(self, channel: Channel, cells: list[Cell]) -> None:
+        for cell in cells:
+            cell.reason = channel.refuses(self._size(cell)) or ""
+        cells[:] = [cell for cell in cells if not cell.reason]
+
+    def _fill(self, pair: Pair | Crew, row: type[Row], cells: list[Cell]) -> None:
+        while cells:
+            values, count = self._sample(pair, row, cells[0])
+            cell = cells.pop(0)
+            for name, value in values.items():
+                cell.samples.setdefault(name, []).append(value)
+            cell.counts.append(count)
 
     def _team(self, made: tuple[Row, ...]) -> Pair | Crew:
         if isinstance(made[0], Many):

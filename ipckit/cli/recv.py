@@ -74,7 +74,9 @@ def _receive(end: Endpoint, count: int | None, output: Output, arguments: argpar
     """Take messages and write them; a signal that ends this does so between two of them."""
     with Postponed() as signals:
         taken = 0
-        while count is None or taken < count:
+        while True:
+            if taken == count:
+                return
             message = _next(end, output, signals, arguments, needed=count is not None)
             if message is None:
                 return

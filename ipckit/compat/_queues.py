@@ -63,8 +63,7 @@ class Joinable(Queue[T]):
     def join(self) -> None:
         """Wait until all items that were put are done with."""
         with self._all_done:
-            while self._unfinished.get_value() > 0:
-                self._all_done.wait()
+            self._all_done.wait_for(lambda: self._unfinished.get_value() == 0)
 
 
 class _Patient(Queue[T]):

@@ -35,14 +35,13 @@ def shm_files() -> Iterator[tuple[str, os.stat_result]]:
         entries = os.scandir(DIRECTORY)
     except OSError:
         return
-    with entries:
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except OSError:  # unlinked meanwhile
-                continue
-            if stat.S_ISREG(found.st_mode):
-                yield entry.name, found
+    for entry in list(entries):
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except OSError:  # unlinked meanwhile
+            continue
+        if stat.S_ISREG(found.st_mode):
+            yield entry.name, found
 
 
 def habit(name: str) -> str | None:

@@ -84,6 +84,7 @@ def _start_by_interpreter(
 ) -> int:
     if not sys.executable:
         raise syscall_error(errno.ENOSYS, "posix_spawn", remedy="it has no setsid here, and sys.executable is unknown")
+    inherited = [fd for fd in inherited if fd != 3]
     command = [sys.executable, "-I", "-S", "-c", _HELPER, program, *args]
     reading, writing = os.pipe2(os.O_CLOEXEC)
     with open(reading, "rb") as failed:
@@ -94,7 +95,7 @@ def _start_by_interpreter(
             os.close(writing)
         try:
             actions = [*streams, (os.POSIX_SPAWN_DUP2, report, 3)]
-            pid = _spawn(command[0], command, env, actions, [fd for fd in inherited if fd != 3], setsid=False)
+            pid = _spawn(command[0], command, env, actions, inherited, setsid=False)
         finally:
             os.close(report)
         try:

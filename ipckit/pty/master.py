@@ -112,7 +112,10 @@ class PtyMaster(PtySide):
         come = bytearray()
         looked = 0
         try:
-            while (at := come.find(marker, looked, limit)) < 0:
+            while True:
+                at = come.find(marker, looked, limit)
+                if at >= 0:
+                    break
                 if len(come) >= limit:
                     remedy = f"no {marker!r} within limit={limit} bytes"
                     raise syscall_error(errno.EMSGSIZE, "read_until", repr(self), remedy=remedy)

@@ -164,18 +164,24 @@ class LongMessages:
                 break
         return rc
 
+    def _reserve(self, claim: Any, deadline_ns: int) -> int:
+        rc: int
+        while rc := quick.ipk_broadcast_try_reserve(self._ring, self._room, claim):
+            if rc == _EAGAIN:
+                rc = lib.ipk_broadcast_wait_room(self._ring, self._room, deadline_ns)
+            if rc not in AGAIN:
+                break
+        return rc
+
     def _send_file(self, data: memoryview, deadline_ns: int, files: SpillFiles) -> int:
         self.sweep()
         ring, room = self._ring, self._room
         claim = ffi.new("struct ipk_broadcast_claim *")
         key = None
         try:
-            rc: int
-            while rc := quick.ipk_broadcast_try_reserve(ring, room, claim):
-                if rc == _EAGAIN:
-                    rc = lib.ipk_broadcast_wait_room(ring, room, deadline_ns)
-                if rc not in AGAIN:
-                    return rc
+            rc = self._reserve(claim, deadline_ns)
+            if rc:
+                return rc
             key = files.write(data, claim.position)
             ffi.memmove(self._data + claim.offset, announce(key, len(data)), RECORD_SIZE)
             rc = quick.ipk_broadcast_commit_part(ring, room, lib.IPK_BROADCAST_FILE, len(data), claim)

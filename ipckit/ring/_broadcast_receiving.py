@@ -146,20 +146,21 @@ class BroadcastReceiving(BroadcastSending):
             raise not_writable(buffer) from None
         with into:
             core = lib if len(into) > RELEASE_GIL_ABOVE else quick
-            while (length := core.ipk_broadcast_try_receive(self._ring, into, len(into))) < 0:
+            while True:
+                length: int = core.ipk_broadcast_try_receive(self._ring, into, len(into))
                 if length == -errno.EMSGSIZE:
                     length = quick.ipk_broadcast_next_length(self._ring)
                     if length > len(into):
                         raise buffer_too_small(length, len(into), self._name)
+                    if length >= 0:  # a shorter one is the next by now
+                        continue
                 if length == LONG:
                     length = self._long_messages().receive_into(into)
                     if length > len(into):
                         raise buffer_too_small(length, len(into), self._name)
-                    if length >= 0:
-                        break
-                if length < 0:
-                    self._wait_for_message(length, deadline_ns)
-            return int(length)
+                if length >= 0:
+                    return length
+                self._wait_for_message(length, deadline_ns)
 
     def receive_many(self, n: int, timeout: float | None = None) -> list[bytes]:
         """Return what is there, at most *n* messages, waiting only while there is none at all. It never skips a gap.

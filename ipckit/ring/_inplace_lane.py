@@ -57,22 +57,22 @@ class CffiInPlace:
     def reserve(self, n: int, deadline_ns: int, claim: list[Any], /) -> int:
         given = self._new()
         try:
-            while (rc := self._try_reserve(n, given)) == _EAGAIN:
-                rc = self._wait_room(n, deadline_ns)
-                if rc not in AGAIN:
-                    break
+            return self._reserve(n, given, deadline_ns)
         finally:
             if getattr(given, self._TAKEN):
                 claim.append(given.offset)
+
+    def _reserve(self, n: int, given: Any, deadline_ns: int) -> int:
+        while (rc := self._try_reserve(n, given)) == _EAGAIN:
+            rc = self._wait_room(n, deadline_ns)
+            if rc not in AGAIN:
+                break
         return rc
 
     def lend(self, deadline_ns: int, claim: list[Any], /) -> int:
         lent = self._new()
         try:
-            while (rc := self._try_lend(lent)) == _EAGAIN:
-                rc = self._wait_message(deadline_ns)
-                if rc not in AGAIN:
-                    break
+            rc = self._lend(lent, deadline_ns)
         finally:
             if getattr(lent, self._TAKEN):
                 if self._is_elsewhere(lent):
@@ -80,6 +80,13 @@ class CffiInPlace:
                 else:
                     claim.append(lent.offset)
         return rc or (-errno.EOVERFLOW if self._is_elsewhere(lent) else lent.length)
+
+    def _lend(self, lent: Any, deadline_ns: int) -> int:
+        while (rc := self._try_lend(lent)) == _EAGAIN:
+            rc = self._wait_message(deadline_ns)
+            if rc not in AGAIN:
+                break
+        return rc
 
     def put_back(self) -> None:
         raise NotImplementedError

@@ -45,12 +45,9 @@ class LongMessages:
         claim = ffi.new("struct ipk_mpmc_claim *")
         key = None
         try:
-            rc: int
-            while rc := quick.ipk_mpmc_try_reserve(ring, RECORD_SIZE, claim):
-                if rc == _EAGAIN:
-                    rc = wait_room(ring, RECORD_SIZE, deadline_ns)
-                if rc not in AGAIN:
-                    return rc
+            rc = self._reserve(claim, deadline_ns)
+            if rc:
+                return rc
             key = files.write(data, claim.place & _POSITION)
             ffi.memmove(self._data + claim.offset, announce(key, len(data)), RECORD_SIZE)
             rc = quick.ipk_mpmc_commit(ring, claim, RECORD_SIZE, 1)
@@ -61,6 +58,15 @@ class LongMessages:
             raise
         if rc:
             files.remove(key)
+        return rc
+
+    def _reserve(self, claim: Any, deadline_ns: int) -> int:
+        rc: int
+        while rc := quick.ipk_mpmc_try_reserve(self._ring, RECORD_SIZE, claim):
+            if rc == _EAGAIN:
+                rc = wait_room(self._ring, RECORD_SIZE, deadline_ns)
+            if rc not in AGAIN:
+                break
         return rc
 
     def receive(self) -> bytes | int:

@@ -108,23 +108,30 @@ class MpmcReceiving(MpmcHandle):
         except (BufferError, TypeError):
             raise not_writable(buffer) from None
         with into:
-            while (length := self._try_receive_into(into)) < 0:
+            size = len(into)
+            while True:
+                length = self._try_receive_into(into)
+                if length >= 0:
+                    return length
                 if length == -errno.EMSGSIZE:
                     length = self._length_of_next()
-                    if length > len(into):
-                        raise buffer_too_small(length, len(into), self._name)
+                    if length > size:
+                        raise buffer_too_small(length, size, self._name)
                     length = min(length, 0)  # another one has received that: this one may go in
                 if length == _LONG:
-                    with self.peek(0) as loan:
-                        length = len(loan.buf)
-                        if length > len(into):
-                            raise buffer_too_small(length, len(into), self._name)
-                        ffi.memmove(into, loan.buf, length)
-                        return length
+                    return self._receive_long_into(into)
                 if length == _EAGAIN:
                     length = wait_message(self._ring, deadline_ns)
-                if length not in AGAIN:
-                    raise self._failure(length, receiving=True)
+                if length in AGAIN:
+                    continue
+                raise self._failure(length, receiving=True)
+
+    def _receive_long_into(self, into: Any) -> int:
+        with self.peek(0) as loan:
+            length = len(loan.buf)
+            if length > len(into):
+                raise buffer_too_small(length, len(into), self._name)
+            ffi.memmove(into, loan.buf, length)
             return length
 
     def receive_many(self, n: int, timeout: float | None = None) -> list[bytes]:

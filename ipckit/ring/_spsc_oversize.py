@@ -73,15 +73,20 @@ class Outgoing:
                 break
         return rc
 
+    def _reserve(self, given: Any, deadline_ns: int) -> int:
+        rc: int
+        while (rc := quick.ipk_spsc_try_reserve(self._ring, RECORD_SIZE, given)) == _EAGAIN:
+            rc = lib.ipk_spsc_wait_room(self._ring, RECORD_SIZE, deadline_ns)
+            if rc not in AGAIN:
+                break
+        return rc
+
     def _send_file(self, data: memoryview, deadline_ns: int) -> int:
         assert self._files is not None
         given = ffi.new("struct ipk_spsc_part *")
         key = None
         try:
-            while (rc := quick.ipk_spsc_try_reserve(self._ring, RECORD_SIZE, given)) == _EAGAIN:
-                rc = lib.ipk_spsc_wait_room(self._ring, RECORD_SIZE, deadline_ns)
-                if rc not in AGAIN:
-                    break
+            rc = self._reserve(given, deadline_ns)
             if rc:
                 return rc
             key = self._files.write(data, position_of(self._ring, "tail"))

@@ -91,9 +91,9 @@ class SpscReceiving(SpscHandle):
         except (BufferError, TypeError):
             raise not_writable(buffer) from None
         with into:
-            size = len(into)
             if self._has_beginning():
                 return self._receive_otherwise_into(into, -errno.EOVERFLOW, deadline_ns)
+            size = len(into)
             while (length := quick.ipk_spsc_try_receive_into(self._ring, into, min(size, RELEASE_GIL_ABOVE))) < 0:
                 if length == -errno.EMSGSIZE:
                     if size <= RELEASE_GIL_ABOVE:

@@ -93,10 +93,12 @@ def broadcast(
         sock.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         for reply in replies(sock, message, targets, deadline, interval_of(retry_interval)):
             answer = _answer(caller, procedure, reply, mapped=port is None)
-            if answer is not None and answer.address not in found:
-                found[answer.address] = answer
-                if until is not None and until(answer):
-                    break
+            if answer is None or answer.address in found:
+                continue
+            found[answer.address] = answer
+            if until is None or not until(answer):
+                continue
+            break
     return list(found.values())
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def converse(line: Line, peer: Peer, plan: Plan) -> Steps:
     """Answer the messages of one connection, in order, one at a time, until it ends or something fails."""
-    handler, take, give = plan.handler, line.take, line.give
     try:
+        handler, take, give = plan.handler, line.take, line.give
         while True:
             yield POLLIN
             message = take()
@@ -40,15 +40,20 @@ def converse(line: Line, peer: Peer, plan: Plan) -> Steps:
                 if reply is None:
                     continue
             if not give(reply):
-                yield POLLOUT  # nothing more is read from a peer that does not take its replies
-                while not line.go_on():
-                    yield POLLOUT
+                yield from _given(line)
             line.progress += 1
     except Ended:
         return
     except (Exception, SystemExit) as error:
         if not line.cut:
             plan.report(error, peer)
+
+
+def _given(line: Line) -> Steps:
+    """Wait until the reply is sent. Nothing more is read from a peer that does not take its replies."""
+    yield POLLOUT
+    while not line.go_on():
+        yield POLLOUT
 
 
 def attend(source: Source, plan: Plan) -> Steps:

@@ -28,7 +28,9 @@ class Selector(Events):
         try:
             self.start()
             poll, ready, look = self._epoll.poll, self.ready, self.look
-            while not self.finished():
+            while True:
+                if self.finished():
+                    break
                 for fd, _ in poll(self.switch.seconds(self.due_ns()), AT_MOST):
                     ready(fd)
                 look()

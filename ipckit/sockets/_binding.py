@@ -78,7 +78,9 @@ def bind_path(sock: socket.socket, path: bytes, mode: int) -> Binding:
     # bind(2) gives the file the mode of the socket itself, less the umask: nobody else gets in before the chmod.
     os.fchmod(sock.fileno(), mode)
     with _locked(path + b".lock"):
-        while not _bound(sock, given):
+        while True:
+            if _bound(sock, given):
+                break
             _remove_dead(path)
         made = os.lstat(path)
         if stat.S_IMODE(made.st_mode) != mode:

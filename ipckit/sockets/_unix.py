@@ -116,7 +116,10 @@ def connect(sock: socket.socket, address: Address, timeout: float | None) -> Non
         raw = kernel_address(address)
         sock.setblocking(False)
         turn = 0
-        while (number := sock.connect_ex(raw)) == errno.EAGAIN:
+        while True:
+            number = sock.connect_ex(raw)
+            if number != errno.EAGAIN:
+                break
             if not pause(deadline, turn):
                 number = errno.ETIMEDOUT
                 break

@@ -78,17 +78,19 @@ class CffiLane:
         if not quick.ipk_event_take(self._view):
             return 0
         taken = ffi.new("uint32_t *")
-        rc: int = 0
         try:
-            # above 0: a slice is over, and what the next call wants to know of the last one
-            while (rc := lib.ipk_event_wait(self._view, rc, deadline_ns, taken)) > 0:
+            rc: int = lib.ipk_event_wait(self._view, 0, deadline_ns, taken)
+            while True:
+                if rc <= 0:
+                    return rc
                 if self._closed:
                     return -errno.EBADF
+                # above 0: a slice is over, and what the next call wants to know of the last one
+                rc = lib.ipk_event_wait(self._view, rc, deadline_ns, taken)
         except BaseException:
             if taken[0]:
                 quick.ipk_event_set(self._view)
             raise
-        return rc
 
     def close(self) -> None:
         self._closed = True

@@ -83,10 +83,11 @@ class CffiConditionLane:
             rc = quick.ipk_condition_begin(self._view, mutex, wait)
             if rc < 0 and wait.phase == lib.IPK_CONDITION_OUTSIDE:
                 return rc
-            while not self._is_closed():
-                rc = lib.ipk_condition_wait(self._view, mutex, wait, deadline_ns)
-                if rc not in _AGAIN:
+            rc = -errno.EAGAIN
+            while True:
+                if rc not in _AGAIN or self._is_closed():
                     break
+                rc = lib.ipk_condition_wait(self._view, mutex, wait, deadline_ns)
         except BaseException:
             self._give_up(wait, rc)
             raise

@@ -50,7 +50,9 @@ class TakingCffiLane:
         taken = ffi.new("uint32_t *")
         try:
             rc = -errno.EAGAIN
-            while rc in {-errno.EAGAIN, -errno.EINTR} and not self._closed:
+            while True:
+                if rc not in {-errno.EAGAIN, -errno.EINTR} or self._closed:
+                    break
                 rc = self._wait(self._view, deadline_ns, taken)
             if not self._closed:
                 return rc

@@ -107,13 +107,15 @@ class OwnedHandle(SyncHandle):
             undo: called where an exception ends the wait; gives back what an attempt may have got.
         """
         try:
-            while (rc := attempt()) in AGAIN:
-                self._check_open()
-            self._check_open()  # whoever closes meanwhile shall not own
+            rc = -errno.EAGAIN
+            while True:
+                if rc not in AGAIN:
+                    return rc
+                rc = attempt()
+                self._check_open()  # whoever closes meanwhile shall not own
         except BaseException:
             undo()
             raise
-        return rc
 
     def _outcome(self, rc: int, call: str) -> Acquired | Literal[False] | None:
         """What `acquire` returns or raises for what the core returned; None: the last owner died."""

@@ -201,7 +201,10 @@ class Barrier(SyncHandle):
     def _end(self, *, reset: bool) -> None:
         self._check_open()
         with self._in_use():
-            while (rc := lib.ipk_barrier_end(self._view, reset)) in AGAIN:
+            while True:
+                rc = lib.ipk_barrier_end(self._view, reset)
+                if rc not in AGAIN:
+                    break
                 self._check_open()
         if rc < 0:
             raise self._refused(rc, "reset" if reset else "abort")

@@ -197,7 +197,9 @@ def _wait(
         if quick.ipk_event_begin(choices, count, distinct):
             raise ValueError("events must not have one twice: it can't be consumed twice at once")
         rc = take(choices, count)
-        while rc == -errno.EAGAIN and deadline is not PASSED:
+        while True:
+            if rc != -errno.EAGAIN or deadline is PASSED:
+                break
             rc = wait(choices, count, deadline.at_ns)
             for event in events:
                 event._check_open()

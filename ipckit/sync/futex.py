@@ -166,7 +166,9 @@ class Futex(ObjectHandle):
             return False
         rc = -errno.ETIMEDOUT
         with self._in_use():  # no name for the pointer here: a traceback would keep the memory
-            while not deadline.expired and rc in _GO_ON:
+            while True:
+                if deadline.expired or rc not in _GO_ON:
+                    break
                 rc = lib.ipk_futex_wait(self._word, expected, deadline.slice_end_ns(), bitset)
                 self._check_open()
         if rc in _AWAKE:
@@ -238,16 +240,18 @@ class Futex(ObjectHandle):
             for entry, word, (_, expected) in zip(entries, words, futexes, strict=True):
                 entry.expected = check_int(expected, "expected", 0, _MAX, "32 bits")
                 entry.address = int(ffi.cast("uintptr_t", word))
-            while (rc := lib.ipk_futex_wait_any(entries, len(entries), deadline.at_ns)) < 0:
+            while True:
+                rc: int = lib.ipk_futex_wait_any(entries, len(entries), deadline.at_ns)
+                if rc >= 0:
+                    return rc
                 for futex, _ in futexes:
                     futex._check_open()
-                if rc not in (-errno.EAGAIN, -errno.EINTR):
-                    raise futexes[0][0]._failure(rc, "futex_waitv")
+                if rc in (-errno.EAGAIN, -errno.EINTR):
+                    continue
+                raise futexes[0][0]._failure(rc, "futex_waitv")
         finally:
             word = None
             words.clear()  # a traceback must not keep it
-        index: int = rc
-        return index
 
     # --- the rest of its life ---------------------------------------------------------------------------------------
 

@@ -110,7 +110,10 @@ class Latch(SyncHandle):
         if deadline is PASSED:
             return False
         with self._in_use():
-            while (rc := lib.ipk_latch_wait(self._view, deadline.at_ns)) == -errno.EAGAIN:
+            while True:
+                rc = lib.ipk_latch_wait(self._view, deadline.at_ns)
+                if rc != -errno.EAGAIN:
+                    break
                 self._check_open()
         if rc == -errno.ETIMEDOUT:
             return False

@@ -129,14 +129,16 @@ class Once(SyncHandle):
             if deadline is PASSED:
                 rc: int = quick.ipk_once_recover(view)
                 return rc
-            while (rc := lib.ipk_once_wait(view, deadline.at_ns)) in AGAIN:
-                self._check_open()
-            self._check_open()  # whoever closes meanwhile shall not run
+            rc = -errno.EAGAIN
+            while True:
+                if rc not in AGAIN:
+                    return rc
+                rc = lib.ipk_once_wait(view, deadline.at_ns)
+                self._check_open()  # whoever closes meanwhile shall not run
         except BaseException:
             if quick.ipk_once_mine(view):  # an exception of a signal handler came between
                 quick.ipk_once_abandon(view)
             raise
-        return rc
 
     def _release(self) -> None:
         quick.ipk_once_close(self._view)

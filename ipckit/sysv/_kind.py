@@ -158,10 +158,11 @@ def _listed(kind: str, number: int) -> Facts | int:
         with open(f"/proc/sysvipc/{kind}", "rb") as file:
             heads = file.readline().split()
             numbers = heads[1]  # msqid, semid or shmid
-            for line in file:
-                row = dict(zip(heads, line.split(), strict=False))
-                if int(row[numbers]) == number:
-                    return Facts(int(row[b"key"]), int(row[b"cuid"]), int(row[b"ctime"]))
+            lines = file.readlines()
     except OSError:
         return -errno.EACCES
+    for line in lines:
+        row = dict(zip(heads, line.split(), strict=False))
+        if int(row[numbers]) == number:
+            return Facts(int(row[b"key"]), int(row[b"cuid"]), int(row[b"ctime"]))
     return -errno.EINVAL

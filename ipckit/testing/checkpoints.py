@@ -29,7 +29,9 @@ class Channel:
     def take_pass(self, name: str) -> None:
         """Wait for one `resume` of *name*, and use it up."""
         with self._changed:
-            while not self._passes[name]:
+            while True:
+                if self._passes[name]:
+                    break
                 if self._reader_busy:
                     self._changed.wait()
                 else:

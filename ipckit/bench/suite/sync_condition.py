@@ -48,7 +48,9 @@ class SyncCondition(Channel):
         def receive() -> None:
             nonlocal last
             with condition:
-                while load() == last:
+                while True:
+                    if load() != last:
+                        break
                     condition.wait()
                 last += 1
 
@@ -85,7 +87,9 @@ class MpCondition(Channel):
         def receive() -> None:
             nonlocal last
             with condition:
-                while number.value == last:
+                while True:
+                    if number.value != last:
+                        break
                     condition.wait()
                 last += 1
 

@@ -157,9 +157,10 @@ def can_trace(path: str = "/proc/self/status") -> bool:
     """Whether this process has CAP_SYS_PTRACE."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
-            sets = [line.split()[1] for line in file if line.startswith("CapEff:")]
+            lines = file.readlines()
     except OSError:
         return False
+    sets = [line.split()[1] for line in lines if line.startswith("CapEff:")]
     return bool(sets) and bool(int(sets[0], 16) >> _CAP_SYS_PTRACE & 1)
 
 

@@ -146,16 +146,17 @@ def soft_limit(which: int) -> int:
 
 def fields(path: str) -> dict[str, int]:
     """The lines "name: number unit" of a file of /proc."""
-    found = {}
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                name, _, rest = line.partition(":")
-                words = rest.split()
-                if words and words[0].isdecimal():
-                    found[name] = int(words[0])
+            lines = file.readlines()
     except OSError:
-        pass
+        return {}
+    found = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if words and words[0].isdecimal():
+            found[name] = int(words[0])
     return found
 
 

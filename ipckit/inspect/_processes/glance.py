@@ -232,7 +232,9 @@ class Glance:
         fd = os.open(f"fdinfo/{opened.name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
         try:
             text = part = os.read(fd, _AT_ONCE)
-            while len(part) == _AT_ONCE:
+            while True:
+                if len(part) < _AT_ONCE:
+                    break
                 part = os.read(fd, _AT_ONCE)
                 text += part
         finally:

@@ -75,20 +75,24 @@ def described(show: int, states: int = _ALL_STATES) -> Iterator[Described]:
         body = _REQUEST.pack(socket.AF_UNIX, 0, 0, states, 0, show, _NO_COOKIE, _NO_COOKIE)
         header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0)
         link.sendto(header + body, (0, 0))
-        while True:
-            packet, sender = link.recvfrom(_ROOM)
-            if sender[0] != 0:  # another process, and not the kernel
-                continue
-            for type, payload in _messages(packet):
-                if type == _NLMSG_DONE:
-                    return
-                if type == _NLMSG_ERROR:
-                    number = -struct.unpack_from("=i", payload)[0]
-                    raise OSError(number, os.strerror(number))
-                if type == _NLMSG_OVERRUN:
-                    raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
-                if type == _SOCK_DIAG_BY_FAMILY:
-                    yield _described(payload)
+        yield from _answers(link)
+
+
+def _answers(link: socket.socket) -> Iterator[Described]:
+    while True:
+        packet, sender = link.recvfrom(_ROOM)
+        if sender[0] != 0:  # another process, and not the kernel
+            continue
+        for type, payload in _messages(packet):
+            if type == _NLMSG_DONE:
+                return
+            if type == _NLMSG_ERROR:
+                number = -struct.unpack_from("=i", payload)[0]
+                raise OSError(number, os.strerror(number))
+            if type == _NLMSG_OVERRUN:
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+            if type == _SOCK_DIAG_BY_FAMILY:
+                yield _described(payload)
 
 
 def _messages(packet: bytes) -> Iterator[tuple[int, bytes]]:

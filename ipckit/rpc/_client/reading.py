@@ -128,7 +128,9 @@ class Reading(Generic[SocketT]):
         """Wait while another thread reads; None if it is our turn, or the time is up."""
         self._waiting[xid] = box
         try:
-            while self._reading.inside:
+            while True:
+                if not self._reading.inside:
+                    return None
                 try:
                     item = box.get(timeout=(SLICE_NS if until is None else min(until.remaining_ns(), SLICE_NS)) / 1e9)
                 except Empty:
@@ -139,7 +141,6 @@ class Reading(Generic[SocketT]):
                     return None if item is None else _opened(item)
         finally:
             self._waiting.pop(xid, None)
-        return None
 
     def _fetch(self, until: Deadline | None) -> bool:
         """Read once, waiting; False if the time is up. What was read is in the chunks, even if a signal comes then."""

@@ -130,7 +130,9 @@ class StreamLink(Link[TcpStream | UnixStream]):
             chunks.clear()  # now: what a signal interrupts is given twice rather than never
             return reply
         try:
-            while self._chunks:
+            while True:
+                if not self._chunks:
+                    break
                 chunk = self._chunks.pop(0)
                 if not chunk:
                     self.handle._check_open()
@@ -172,7 +174,9 @@ class StreamLink(Link[TcpStream | UnixStream]):
         except IPCError:
             return False
         try:
-            while self.broken is None and (self._chunks or self._fetch_now()):
+            while True:
+                if self.broken is not None or not (self._chunks or self._fetch_now()):
+                    break
                 self._deliver(None)
         except (IPCError, OSError):
             pass  # the end

@@ -41,11 +41,11 @@ class PortMapper:
     def unset(self, program: int, version: int, netid: str = "", owner: str = _SUPERUSER) -> bool:
         """Remove for *netid*, or for all; whether there was anything that *owner* may remove."""
         with self._lock:
-            keys = [
+            keys = tuple(
                 key
                 for key, binding in self._bindings.items()
                 if key[:2] == (program, version) and netid in {"", key[2]} and owner in {_SUPERUSER, binding.owner}
-            ]
+            )
             for key in keys:
                 del self._bindings[key]
             return bool(keys)

@@ -44,7 +44,9 @@ class Threads(Engine):
         accepting: set[int] = set()
         try:
             self._hire()
-            while self.look():
+            while True:
+                if not self.look():
+                    break
                 wanted = {gate.fd for gate in self.open_gates()}
                 for fd in wanted - accepting:
                     poller.register(fd, POLLIN)

@@ -42,12 +42,7 @@ class Registration:
             for netid, address in filter(None, map(netid_and_address, listeners)):
                 self._told.add((netid, address))
                 for service in self._services:
-                    program, version = service.PROGRAM, service.VERSION
-                    mapper.unset(program, version, netid, SECONDS)
-                    if not mapper.set(program, version, netid, address, timeout=SECONDS):
-                        remedy = "it is registered by another user, or the port mapper takes no registrations from here"
-                        subject = f"program {program:#x} version {version} {netid}"
-                        raise syscall_error(errno.EACCES, "rpcbind", subject, remedy=remedy)
+                    _set(mapper, service.PROGRAM, service.VERSION, netid, address)
 
     def end(self) -> None:
         """Remove them; those that another server has put in their place stay."""
@@ -57,9 +52,7 @@ class Registration:
         programs = {(service.PROGRAM, service.VERSION) for service in self._services}
         try:
             with self._mapper() as mapper:
-                for one in mapper.dump(SECONDS):
-                    if (one.program, one.version) in programs and (one.netid, one.address) in told:
-                        mapper.unset(one.program, one.version, one.netid, SECONDS)
+                _unset(mapper, programs, told)
         except IPCError as error:  # the port mapper ended first
             self._report(error, None)
 
@@ -68,3 +61,17 @@ class Registration:
 
         path = rpcbind.PATH if self._path is None else self._path
         return rpcbind.Rpcbind.connect(path=path, timeout=SECONDS)
+
+
+def _set(mapper: Rpcbind, program: int, version: int, netid: str, address: str) -> None:
+    mapper.unset(program, version, netid, SECONDS)
+    if not mapper.set(program, version, netid, address, timeout=SECONDS):
+        remedy = "it is registered by another user, or the port mapper takes no registrations from here"
+        subject = f"program {program:#x} version {version} {netid}"
+        raise syscall_error(errno.EACCES, "rpcbind", subject, remedy=remedy)
+
+
+def _unset(mapper: Rpcbind, programs: set[tuple[int, int]], places: set[tuple[str, str]]) -> None:
+    for one in mapper.dump(SECONDS):
+        if (one.program, one.version) in programs and (one.netid, one.address) in places:
+            mapper.unset(one.program, one.version, one.netid, SECONDS)
