@@ -121,7 +121,7 @@ def test_the_status_is_the_commands(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert run("lock", path, "sh", "-c", "exit 42")[0] == 42
     assert run("lock", path, "--", "sh", "-c", "kill -9 $$")[0] == 137
-    assert run("lock", path, "--", "no-such-command-here")[0] == 127
+    assert run("lock", path, "--", tmp_path / "no-such-command")[0] == 127
     assert run("lock", path, "--", tmp_path)[0] == 126
     assert run("lock", path)[0] == 2
     assert run("lock", tmp_path / "none" / "lock", "true")[0] == 1
