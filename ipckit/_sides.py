@@ -8,6 +8,7 @@ import io
 import os
 import select
 import stat
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
 from ipckit._framing import Framed
@@ -17,7 +18,7 @@ from ipckit._stream_reading import ByteReading
 from ipckit.errors import syscall_error
 
 if TYPE_CHECKING:
-    import threading
+    from contextlib import AbstractContextManager
     from typing import Protocol
 
     from ipckit._turn import Turn
@@ -39,7 +40,6 @@ class Side:
         "_file",
         "_framed",
         "_is_socket",
-        "_lock",
         "asks",
         "fd",
         "handle",
@@ -53,7 +53,6 @@ class Side:
     event: ClassVar[int]
 
     def __init__(self, thing: object) -> None:
-        self._lock: threading.RLock | None = None
         self._file: io.IOBase | None = None
         self._framed: Framed | None = None
         self.handle: Handle | None = None
@@ -86,39 +85,24 @@ class Side:
         """What an error says of it."""
         return f"fd {self.fd}" if self.handle is None else repr(self.handle)
 
-    def enter(self, deadline: Deadline | None, verb: str) -> None:
-        """Keep the handle's descriptor and take its turn, so that nothing gets between the parts of a message."""
-        handle = self.handle
-        if handle is None:
-            self._prepare(deadline, verb)
-            return
-        handle._users.append(handle._here)  # as `with handle._in_use()` does, until `leave`
-        try:
-            handle._check_open()
-            if self._framed is not None:
-                self._lock = self._turn(self._framed).take(handle, deadline, verb)
-            self._prepare(deadline, verb)
-        except BaseException:
-            self.leave()
-            raise
+    def in_use(self) -> AbstractContextManager[None]:
+        """For a ``with`` block: keep the descriptor, if it is a handle's, until the block ends."""
+        return nullcontext() if self.handle is None else self.handle._in_use()
 
-    def leave(self) -> None:
-        """Undo `enter`."""
-        handle = self.handle
-        if handle is None:
-            return
-        if self._framed is not None and self._lock is not None:
-            self._turn(self._framed).give_back(self._lock)
-        handle._users.pop()
-        if handle._closed:
-            handle._release_unless_used()
+    @property
+    def turn(self) -> Turn | None:
+        """What keeps others from getting between the parts of a message; None where there are none."""
+        return None if self._framed is None else self._turn(self._framed)
 
     def _turn(self, framed: Framed) -> Turn:
         raise NotImplementedError
 
-    def _prepare(self, deadline: Deadline | None, verb: str) -> None:
+    def prepare(self, deadline: Deadline | None, verb: str) -> None:
         """Make messages and buffers agree with the descriptor."""
         raise NotImplementedError
+
+    def restore(self) -> None:
+        """Make a file object agree with what was done."""
 
 
 class Source(Side):
@@ -138,13 +122,10 @@ class Source(Side):
         self.offset = offset
         self._positioned = False
 
-    def leave(self) -> None:
-        """Undo `enter`; a file object goes on behind what was read, unless another thread has closed it."""
-        try:
-            if self._positioned and self._file is not None and not self._file.closed:
-                self._file.seek(self.offset or 0)
-        finally:
-            super().leave()
+    def restore(self) -> None:
+        """Have a file object go on behind what was read, unless another thread has closed it."""
+        if self._positioned and self._file is not None and not self._file.closed:
+            self._file.seek(self.offset or 0)
 
     def is_at_mark(self) -> bool:
         """Whether the next byte of a TCP stream is one that came as urgent: sockatmark(3).
@@ -180,7 +161,7 @@ class Source(Side):
     def _turn(self, framed: Framed) -> Turn:
         return framed._framing.receiving
 
-    def _prepare(self, deadline: Deadline | None, verb: str) -> None:
+    def prepare(self, deadline: Deadline | None, verb: str) -> None:
         del deadline
         if self._framed is not None and self._framed._framing.incoming.begun:
             remedy = f"it is between the parts of a message ({self._framed._framing.incoming!r}): receive() that first"
@@ -212,7 +193,7 @@ class Target(Side):
     def _turn(self, framed: Framed) -> Turn:
         return framed._framing.sending
 
-    def _prepare(self, deadline: Deadline | None, verb: str) -> None:
+    def prepare(self, deadline: Deadline | None, verb: str) -> None:
         del verb
         if self._framed is not None and self._framed._framing.unsent:
             self._framed._flush(deadline)

@@ -46,22 +46,32 @@ class Transfer:
         Raises:
             TimeoutExpired, BrokenPeerError: their ``completed`` says how many bytes went.
         """
-        entered = 0
-        try:
-            for side in self._sides:
-                side.enter(deadline, self._call)
-                entered += 1
-            return self._move(size, deadline, once=once)
-        finally:
-            self._leave(entered)
+        return self._inside(0, size, deadline, once=once)
 
-    def _leave(self, count: int) -> None:
-        """Leave the first *count* sides, each one whatever the other says to it."""
-        if count:
+    def _inside(self, at: int, size: int | None, deadline: Deadline | None, *, once: bool) -> int:
+        """Do it inside of the sides from that index on: their descriptors stay, and their turns are ours."""
+        if at == len(self._sides):
+            return self._move(size, deadline, once=once)
+        side = self._sides[at]
+        with side.in_use():
+            turn = side.turn
+            if turn is None:
+                return self._prepared(at, size, deadline, once=once)
+            assert side.handle is not None
+            lock = turn.take(side.handle, deadline, self._call)
             try:
-                self._sides[count - 1].leave()
-            finally:
-                self._leave(count - 1)
+                return self._prepared(at, size, deadline, once=once)
+            finally:  # as `give_back` does; where that begins, a signal handler could raise
+                turn.inside = False
+                lock.release()
+
+    def _prepared(self, at: int, size: int | None, deadline: Deadline | None, *, once: bool) -> int:
+        side = self._sides[at]
+        try:
+            side.prepare(deadline, self._call)
+            return self._inside(at + 1, size, deadline, once=once)
+        finally:
+            side.restore()
 
     def _move(self, size: int | None, deadline: Deadline | None, *, once: bool) -> int:
         source, most = self._source, self._target.piece
@@ -94,7 +104,9 @@ class Transfer:
 
     def _wait(self, deadline: Deadline | None) -> None:
         """Wait until the source has something, and then until the target has room."""
-        handle = next(side.handle for side in self._sides if side.handle is not None)
+        first, last = self._sides[0].handle, self._sides[-1].handle
+        handle = last if first is None else first
+        assert handle is not None
         for side in self._sides:
             if not side.waits:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from itertools import count
@@ -127,5 +128,22 @@ def test_a_send_that_is_interrupted_leaves_a_message_out_or_sends_all_of_it(
             got = received(reader)
             thread.join()
             assert got == [LARGE, b"end"] or (verb == "send" and got == [b"end"]), moment
+        if not there_was_one:
+            return
+
+
+def test_a_transfer_that_is_interrupted_lets_go_of_both_sides(lanes: None) -> None:
+    for moment in count(1):
+        (source, filling), (target, reading) = a_pipe(), a_stream()
+        with source, filling, target, reading:
+            filling.write(b"some")
+            there_was_one = was_interrupted(moment, lambda: source.splice_to(target, 4, timeout=0))  # noqa: B023
+            filling.write(b"more")
+            assert source.read(1, timeout=PATIENCE)
+            target.send(b"end", timeout=PATIENCE)
+            descriptors = source.fileno(), target.fileno()
+        for fd in descriptors:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(fd)
         if not there_was_one:
             return
