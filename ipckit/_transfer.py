@@ -61,7 +61,7 @@ class Transfer:
             lock = turn.take(side.handle, deadline, self._call)
             try:
                 return self._prepared(at, size, deadline, once=once)
-            finally:  # as `give_back` does; where that begins, a signal handler could raise
+            finally:
                 turn.inside = False
                 lock.release()
 

@@ -50,7 +50,10 @@ class Turn:
         return lock
 
     def give_back(self, lock: threading.RLock) -> None:
-        """Let the next thread in."""
+        """Let the next thread in.
+
+        A signal handler may raise where this begins. Whoever would then keep the turn spells it out.
+        """
         self.inside = False
         lock.release()
 

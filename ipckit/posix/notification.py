@@ -119,12 +119,14 @@ class Notification(FdHandle):
             remedy = f"it is process {self._pid}'s; call notify() of a queue in this one"
             raise syscall_error(errno.EPERM, "mq_notify", repr(self), remedy=remedy)
         with self._in_use():
-            turn = self._arming.take(self, None, "mq_notify")
+            turn = self._arming
+            lock = turn.take(self, None, "mq_notify")
             try:
                 if self._cookie() is not None:
                     self._register()
             finally:
-                self._arming.give_back(turn)
+                turn.inside = False
+                lock.release()
 
     def cancel(self) -> None:
         """Drop the registration if it stands; every `wait` then raises RemovedError."""

@@ -106,7 +106,8 @@ class PtyMaster(PtySide):
         try:
             return self._search(bytes(marker), deadline, limit)
         finally:
-            turn.give_back(lock)
+            turn.inside = False
+            lock.release()
 
     def _search(self, marker: bytes, deadline: Deadline | None, limit: int) -> bytes:
         come = bytearray()

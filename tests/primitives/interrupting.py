@@ -41,4 +41,10 @@ def interrupted(moment: int, action: Callable[[], object], package: str = "ipcki
 
 def _is_of(frame: FrameType, package: str) -> bool:
     name: str = frame.f_globals.get("__package__") or ""
-    return f"{name}.".startswith(f"{package}.") and frame.f_code.co_name != "__del__"
+    return f"{name}.".startswith(f"{package}.") and not _is_finaliser(frame)
+
+
+def _is_finaliser(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None

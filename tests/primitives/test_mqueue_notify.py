@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import count
 from typing import TYPE_CHECKING
 
 import posix_ipc
@@ -26,6 +27,7 @@ from ipckit.errors import (
 )
 from ipckit.posix import MessageQueue
 from ipckit.testing import pause, reached, wait_blocked
+from tests.primitives.interrupting import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -396,3 +398,11 @@ def test_a_descriptor_closed_behind_our_back_is_an_error(queue: MessageQueue) ->
         assert caught.value.errno == errno.EBADF
     assert notification.closed
     queue.cancel_notification()
+
+
+def test_an_exception_of_a_signal_handler_leaves_no_arming_taken(notification: Notification) -> None:
+    for moment in count(1):
+        there_was_one = interrupted(moment, notification.arm, "ipckit")
+        notification.arm()
+        if not there_was_one:
+            break
