@@ -13,6 +13,16 @@
 
 #include "ipckit/spsc.h" /* struct ipk_slice */
 
+/* One build is for 3.11 and later, whichever of them compiles it. Most headers from 3.12 on take these three objects for immortal here
+ * too; those of 3.11 are not: each would lose a reference with every call, until the interpreter ends in none_dealloc.
+ */
+#undef Py_RETURN_NONE
+#undef Py_RETURN_TRUE
+#undef Py_RETURN_FALSE
+#define Py_RETURN_NONE	return Py_NewRef(Py_None)
+#define Py_RETURN_TRUE	return Py_NewRef(Py_True)
+#define Py_RETURN_FALSE return Py_NewRef(Py_False)
+
 /* Copying this much takes longer than to hand the GIL over and get it back. */
 #define RELEASE_GIL_ABOVE 65536
 
