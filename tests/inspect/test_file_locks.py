@@ -143,8 +143,9 @@ def test_who_waits_is_told(spawn, path, ended, kind):
     made = {"flock": Flock, "record": RecordLock, "ofd": OfdLock}[kind]
     with closing(made(path)) as lock, lock:
         ended += [spawn(wait_for, path, kind, 0, 0, how) for how in (fcntl.LOCK_EX, fcntl.LOCK_SH)]
+        call = "flock" if kind == "flock" else "fcntl"
         for child in ended:
-            child.wait_blocked("flock" if kind == "flock" else "fcntl")
+            child.wait_blocked(call)
         (record,) = on(path)
         assert record.pids == (os.getpid(),)
         assert {(who.process.pid, who.shared) for who in record.waiters} == {
@@ -158,6 +159,7 @@ def test_who_waits_is_told(spawn, path, ended, kind):
             assert f"{child.pid} (" in record.verdict.reason
         ended[1].kill()
         ended[1].join()
+        ended[0].wait_blocked(call)  # who waited behind the dead one tries anew, and is on the kernel's list only then
         (record,) = on(path)
         assert [who.process.pid for who in record.waiters] == [ended[0].pid]
         assert "1 waits for it: " in record.verdict.reason
