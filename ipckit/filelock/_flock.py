@@ -53,7 +53,7 @@ class Flock(FileLock):
         processes, and those in another container, may be missing.
         """
         self._check_open()
-        mine = {os.getpid()} if self._held is not None else set()
+        mine = {os.getpid()} if self._lane.held is not None else set()
         shared: set[int] = set(holding(*self._identity(), "FLOCK", 0, 0, access="READ")) - mine
         exclusive: set[int] = set(holding(*self._identity(), "FLOCK", 0, 0, access="WRITE")) - mine
         if pids := exclusive or shared:
@@ -61,7 +61,7 @@ class Flock(FileLock):
         return None
 
     def _attempt_failed(self) -> None:
-        self._held = None  # the kernel gave the old lock back before it tried the new one
+        self._lane.held = None  # the kernel gave the old lock back before it tried the new one
 
     def _range(self) -> dict[str, int]:
         return {}

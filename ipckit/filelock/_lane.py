@@ -7,11 +7,22 @@ wait for the server.
 from __future__ import annotations
 
 import errno
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ipckit.filelock._lock import FileLock, Turn
+
+T = TypeVar("T", bound="FileLock")
 
 
 class Lane(Protocol):
     """What a lock on a file asks of its lane."""
+
+    held: bool | None
+    """None, or whether what was taken, and not given back, is shared; it changes in one step with the lock."""
+
+    here: bool
+    """Whether something was taken in this process, and not only in one of which it is a fork."""
 
     def take(self, shared: bool, /) -> int:  # noqa: FBT001
         """Take the lock, or convert it; 0, or -errno."""
@@ -19,16 +30,24 @@ class Lane(Protocol):
     def give(self) -> int:
         """Give it back; 0, or -errno."""
 
+    def enter(self, lock: T, /) -> T:
+        """Take the lock exclusively for a ``with`` block, waiting for it."""
+
+    def leave(self, lock: FileLock | Turn[FileLock], /) -> None:
+        """Give back what a ``with`` block has taken."""
+
     def close(self) -> None:
-        """Have every later call say -EBADF."""
+        """Have every later call say -EBADF; nothing is held then."""
 
 
 class CffiLane:
     """The lane for an installation without the extension: a pair takes half as long again; otherwise the same."""
 
-    __slots__ = ("_fd", "_kind", "_length", "_start")
+    __slots__ = ("_fd", "_kind", "_length", "_start", "held", "here")
 
     def __init__(self, fd: int, kind: int, start: int, length: int) -> None:
+        self.held: bool | None = None
+        self.here = False
         self._fd = fd
         self._kind = kind
         self._start = start
@@ -40,6 +59,9 @@ class CffiLane:
         where = (self._fd, self._kind, not shared, self._start, self._length)
         while (rc := lib.ipk_filelock_try(*where)) == -errno.EINTR:  # signal handlers run in between
             pass
+        if not rc:
+            self.held = bool(shared)
+            self.here = True
         return rc
 
     def give(self) -> int:
@@ -48,10 +70,21 @@ class CffiLane:
         where = (self._fd, self._kind, self._start, self._length)
         while (rc := lib.ipk_filelock_release(*where)) == -errno.EINTR:
             pass
+        if not rc:
+            self.held = None
         return rc
+
+    def enter(self, lock: T, /) -> T:
+        rc = self.take(False)
+        return lock._enter_waiting(-rc) if rc else lock
+
+    def leave(self, lock: FileLock | Turn[FileLock], /) -> None:
+        if self.held is None or self.give():
+            lock.release()  # says why not
 
     def close(self) -> None:
         self._fd = -1
+        self.held = None
 
 
 def lane_of(fd: int, kind: int, start: int, length: int) -> Lane:

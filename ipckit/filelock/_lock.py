@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ipckit._arguments import check_acquire, check_int
 from ipckit._handle import FdHandle
@@ -18,24 +17,32 @@ from ipckit.filelock._opening import checked, opened
 from ipckit.interrupt import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import TracebackType
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Self
 
+    from ipckit._block import Block
     from ipckit.filelock._holders import Holder
+else:
+    try:
+        from ipckit._lane import Block
+    except ImportError:
+        from ipckit._block import Block
+
+L = TypeVar("L", bound="FileLock")
 
 _OFFSET_MAX = (1 << 63) - 1
 _locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
-class FileLock(FdHandle):
+class FileLock(Block, FdHandle):
     """A lock on a file, not yet taken; used as `threading.Lock` is, and closed by `close`.
 
     ``with lock:`` takes it exclusively and gives it back, ``with lock.shared():`` lets others read meanwhile.
     """
 
-    __slots__ = ("_give", "_held", "_lane", "_length", "_lent", "_path", "_start", "_take", "_taken_here")
+    __slots__ = ("_give", "_lane", "_length", "_lent", "_path", "_start", "_take")
 
     pollable = False
     _call: ClassVar[str]
@@ -67,8 +74,6 @@ class FileLock(FdHandle):
         super().__init__(fd)
         self._start = start
         self._length = length
-        self._held: bool | None = None  # None, or whether it is shared
-        self._taken_here = False  # in a forked child: whether it was taken since
         self._lane = lane_of(fd, self._kind, start, length)
         self._take = self._lane.take
         self._give = self._lane.give
@@ -82,7 +87,7 @@ class FileLock(FdHandle):
     @property
     def held(self) -> str | None:
         """``"exclusive"``, ``"shared"``, or None: what this handle has taken and not given back."""
-        held = self._held
+        held = self._lane.held
         return None if held is None else "shared" if held else "exclusive"
 
     def acquire(self, *, shared: bool = False, blocking: bool = True, timeout: float | None = None) -> bool:
@@ -108,8 +113,6 @@ class FileLock(FdHandle):
         take = self._take  # two steps: CPython caches where a slot is for these, and not for a call of it
         if rc := take(shared):
             return self._acquire_waiting(-rc, shared, (deadline or FOREVER) if blocking else PASSED)
-        self._held = shared
-        self._taken_here = True
         return True
 
     def try_acquire(self, *, shared: bool = False) -> bool:
@@ -122,26 +125,20 @@ class FileLock(FdHandle):
         Raises:
             AccessError: this handle does not hold it (EPERM).
         """
-        if self._held is None:
+        if self._lane.held is None:
             self._check_open()
             raise syscall_error(errno.EPERM, self._call, repr(self), remedy="this handle does not hold the lock")
         give = self._give
         if rc := give():
             raise self._failure(-rc)
-        self._held = None
 
-    @contextmanager
-    def shared(self, timeout: float | None = None) -> Iterator[Self]:
+    def shared(self, timeout: float | None = None) -> AbstractContextManager[Self]:
         """For a ``with`` block: hold the lock shared.
 
         Raises:
             TimeoutExpired: somebody else kept it for *timeout* seconds (ETIMEDOUT).
         """
-        self._acquire_or_raise(shared=True, timeout=timeout)
-        try:
-            yield self
-        finally:
-            self.release()
+        return Turn(self, shared=True, timeout=timeout)
 
     def holder(self) -> Holder | None:
         """Who keeps this handle from an exclusive lock now; None where nobody does. A snapshot: it may have changed.
@@ -150,18 +147,21 @@ class FileLock(FdHandle):
         """
         raise NotImplementedError
 
-    def __enter__(self) -> Self:
-        self.acquire()
+    def _enter(self, *, shared: bool, timeout: float | None) -> Self:
+        """Take the lock for a ``with`` block; a signal handler's exception leaves what this handle had before."""
+        lane = self._lane
+        had = lane.held
+        try:
+            if not self.acquire(shared=shared, timeout=timeout):
+                raise syscall_error(errno.ETIMEDOUT, self._call, repr(self))
+        except BaseException:
+            if lane.held is not None and lane.held is not had:
+                self._restore(had)
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def _acquire_or_raise(self, *, shared: bool, timeout: float | None) -> None:
-        if not self.acquire(shared=shared, timeout=timeout):
-            raise syscall_error(errno.ETIMEDOUT, self._call, repr(self))
+    def _enter_waiting(self, _number: int) -> Self:
+        return self._enter(shared=False, timeout=None)
 
     def _acquire_waiting(self, number: int, shared: bool, deadline: Deadline) -> bool:  # noqa: FBT001
         """Go on after an attempt that failed with the errno *number*."""
@@ -177,28 +177,28 @@ class FileLock(FdHandle):
                 result = until(self, deadline, lambda end_ns: lib.ipk_filelock_wait(*where, end_ns, taken))
             except BaseException:
                 if taken[0]:  # a signal handler raised between the lock and here
-                    self._restore()
+                    self._restore(self._lane.held)
                 raise
             if result == 0:
-                self._held = shared
-                self._taken_here = True
+                self._lane.held = shared
+                self._lane.here = True
                 return True
         if result == -errno.ETIMEDOUT:
             return False
         raise self._failure(-result)
 
-    def _restore(self) -> None:
+    def _restore(self, had: bool | None) -> None:  # noqa: FBT001
         """Have what this handle had before it waited; that never waits."""
-        if self._held is None:
+        if had is None:
             self._give()
         else:
-            self._take(self._held)
+            self._take(had)
 
     def _attempt_failed(self) -> None:
         """The lock could not be converted, or taken."""
 
     def _after_fork_in_child(self) -> None:
-        self._taken_here = False
+        self._lane.here = False
 
     def _failure(self, number: int) -> Exception:
         self._check_open()
@@ -215,7 +215,7 @@ class FileLock(FdHandle):
         return True
 
     def _release(self) -> None:
-        if self._lent and self._held is not None and self._taken_here:  # a forked child leaves the parent's alone
+        if self._lent and self._lane.held is not None and self._lane.here:  # a forked child leaves the parent's alone
             self._give()  # fails where the descriptor is closed, and the lock with it
         self._lane.close()
         if self._lent:
@@ -240,6 +240,25 @@ class FileLock(FdHandle):
 
     def _range(self) -> dict[str, int]:
         return {"start": self._start, "length": self._length}
+
+
+class Turn(Block, Generic[L]):
+    """A lock for a ``with`` block: what `shared`, `reading` and `writing` return, for one block after the other."""
+
+    __slots__ = ("_lane", "_lock", "_shared", "_timeout")
+
+    def __init__(self, lock: L, *, shared: bool, timeout: float | None) -> None:
+        self._lock = lock
+        self._lane = lock._lane
+        self._shared = shared
+        self._timeout = timeout
+
+    def __enter__(self) -> L:  # type: ignore[override]  # the lock is what was entered
+        return self._lock._enter(shared=self._shared, timeout=self._timeout)
+
+    def release(self) -> None:
+        """Asked by the lane where it could not give the lock back: say why."""
+        self._lock.release()
 
 
 def _tell_all() -> None:

@@ -90,4 +90,4 @@ class RecordLock(RangeLock):
 
     def _after_fork_in_child(self) -> None:
         super()._after_fork_in_child()
-        self._held = None
+        self._lane.held = None

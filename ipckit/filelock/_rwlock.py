@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ipckit._arguments import check_acquire
 from ipckit._wait import PASSED, Deadline
 from ipckit.errors import syscall_error
+from ipckit.filelock._lock import Turn
 from ipckit.filelock._ranges import OfdLock
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from typing_extensions import Self
@@ -75,16 +74,19 @@ class FileRWLock(OfdLock):
         if timeout is not None:
             check_acquire(blocking, timeout)
         deadline = Deadline.after(timeout) if blocking else PASSED
-        if self._held is not None:
+        if self._lane.held is not None:
             return self._convert(shared=shared)
+        gate = self._gate
         with self._in_use():
-            if not self._gate.acquire(shared=shared, timeout=deadline.left()):
-                return False
             try:
+                if not gate.acquire(shared=shared, timeout=deadline.left()):
+                    return False
                 return super().acquire(shared=shared, timeout=deadline.left())
             finally:
-                if not self._gate.closed:
-                    self._gate.release()
+                gate._lane.give()  # one call, before which no signal handler comes; it may have nothing to give
+
+    def __enter__(self) -> Self:
+        return self._enter(shared=False, timeout=None)  # by way of the gate
 
     def reading(self, timeout: float | None = None) -> AbstractContextManager[Self]:
         """For a ``with`` block: hold the lock as one of its readers.
@@ -94,18 +96,13 @@ class FileRWLock(OfdLock):
         """
         return self.shared(timeout)
 
-    @contextmanager
-    def writing(self, timeout: float | None = None) -> Iterator[Self]:
+    def writing(self, timeout: float | None = None) -> AbstractContextManager[Self]:
         """For a ``with`` block: hold the lock as its only writer.
 
         Raises:
             TimeoutExpired: others had it for *timeout* seconds (ETIMEDOUT).
         """
-        self._acquire_or_raise(shared=False, timeout=timeout)
-        try:
-            yield self
-        finally:
-            self.release()
+        return Turn(self, shared=False, timeout=timeout)
 
     def close(self) -> None:
         """Let go of the file, and of the lock; a wait in another thread ends with ClosedError."""
@@ -118,7 +115,7 @@ class FileRWLock(OfdLock):
         super().__del__()
 
     def _convert(self, *, shared: bool) -> bool:
-        if self._held and not shared:
+        if self._lane.held and not shared:
             remedy = "give the shared lock back first: two readers that both want to write would wait for each other"
             raise syscall_error(errno.EDEADLK, self._call, repr(self), remedy=remedy)
         return super().acquire(shared=shared)

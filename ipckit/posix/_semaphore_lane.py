@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ipckit._compiled import memory_lane
 from ipckit._native_quick import lib as quick
+
+if TYPE_CHECKING:
+    from ipckit.posix._tokens import Tokens
+
+T = TypeVar("T", bound="Tokens")
 
 
 class Lane(Protocol):
@@ -16,6 +21,12 @@ class Lane(Protocol):
 
     def give(self) -> bool:
         """Give a token; False where there are too many already."""
+
+    def enter(self, semaphore: T, /) -> T:
+        """Take a token for a ``with`` block, waiting for one."""
+
+    def leave(self, semaphore: Tokens, /) -> None:
+        """Give the token of a ``with`` block."""
 
 
 class CffiLane:
@@ -32,6 +43,13 @@ class CffiLane:
     def give(self) -> bool:
         return not quick.ipk_posix_sem_post(self._sem)
 
+    def enter(self, semaphore: T, /) -> T:
+        return semaphore if self.take() else semaphore._enter_waiting()
+
+    def leave(self, semaphore: Tokens, /) -> None:
+        if not self.give():
+            semaphore._post_failed()
+
 
 class ClosedLane:
     """The lane of a closed handle: nothing succeeds, and the handle then asks why."""
@@ -43,6 +61,12 @@ class ClosedLane:
 
     def give(self) -> bool:
         return False
+
+    def enter(self, semaphore: T, /) -> T:
+        return semaphore._enter_waiting()
+
+    def leave(self, semaphore: Tokens, /) -> None:
+        semaphore._post_failed()
 
 
 CLOSED = ClosedLane()

@@ -14,18 +14,23 @@ from ipckit.errors import check, syscall_error
 from ipckit.posix._semaphore_lane import CLOSED
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any
 
     from typing_extensions import Self
 
+    from ipckit._block import Block
     from ipckit.posix._semaphore_lane import Lane
+else:
+    try:
+        from ipckit._lane import Block
+    except ImportError:
+        from ipckit._block import Block
 
 VALUE_MAX = (1 << 31) - 1  # SEM_VALUE_MAX
 _CHUNK = 4096  # posts between two looks at pending signals
 
 
-class Tokens(Handle):
+class Tokens(Block, Handle):
     """A counter that never falls below 0, used like `threading.Semaphore`."""
 
     __slots__ = ()
@@ -79,16 +84,9 @@ class Tokens(Handle):
             self._check_open()
         return check(result, "sem_getvalue", self._filename())
 
-    def __enter__(self) -> Self:
-        if not self._lane.take():
-            self._acquire_waiting(FOREVER)
+    def _enter_waiting(self) -> Self:
+        self._acquire_waiting(FOREVER)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._lane.give():
-            self._post_failed()
 
     def _acquire_waiting(self, deadline: Deadline) -> bool:
         sem, taken = self._sem, ffi.new("uint32_t *")

@@ -10,14 +10,19 @@ from ipckit.sysv._set_lane import VALUE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from typing_extensions import Self
 
+    from ipckit._block import Block
     from ipckit.sysv.sem import SemaphoreSet
+else:
+    try:
+        from ipckit._lane import Block
+    except ImportError:
+        from ipckit._block import Block
 
 
-class SemaphoreMember:
+class SemaphoreMember(Block):
     """One semaphore of a set, used like `threading.Semaphore`. Its life is that of the set's handle.
 
     With ``undo`` it is a lock that the kernel frees if its process dies. Acquire and release it in the same process
@@ -30,12 +35,13 @@ class SemaphoreMember:
     (False, 0)
     """
 
-    __slots__ = ("_give", "_index", "_op", "_set", "_take", "_undo")
+    __slots__ = ("_give", "_index", "_lane", "_op", "_set", "_take", "_undo")
 
     def __init__(self, of: SemaphoreSet, index: int, undo: bool) -> None:  # noqa: FBT001  # a pickle has no keywords
         self._set = of
         self._index = index
         self._undo = undo
+        self._lane = of._lane
         self._op = of._lane.op
         self._take = ((index, -1),)
         self._give = ((index, 1),)
@@ -93,18 +99,12 @@ class SemaphoreMember:
         """The tokens there are now."""
         return self._set.value(self._index)
 
-    def __enter__(self) -> Self:
-        result = self._op(self._take, self._undo)
-        if result:
-            self._set._done(result, self._take, self._undo, FOREVER)
+    def _enter_waiting(self, result: int) -> Self:
+        self._set._done(result, self._take, self._undo, FOREVER)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        result = self._op(self._give, self._undo)
-        if result:
-            self._set._done(result, self._give, self._undo, None)
+    def _leave_failed(self, result: int) -> None:
+        self._set._done(result, self._give, self._undo, None)
 
     def __repr__(self) -> str:
         return f"<SemaphoreMember {self._index} of {self._set!r}>"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ipckit._arguments import check_int
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
 from ipckit.features import SemLimits, limits
+
+if TYPE_CHECKING:
+    from ipckit.sysv._member import SemaphoreMember
 
 VALUE_MAX = 32767  # SEMVMX
 NOT_PLAIN = 1  # native/lane/sysv_sem.c has the same number
@@ -28,6 +31,12 @@ class Lane(Protocol):
             0; -errno; NOT_PLAIN if these are not pairs of ints in a tuple: then nothing was tried.
         """
 
+    def enter(self, member: SemaphoreMember, /) -> SemaphoreMember:
+        """Take a token for a ``with`` block, waiting for one."""
+
+    def leave(self, member: SemaphoreMember, /) -> None:
+        """Give the token of a ``with`` block."""
+
     def close(self) -> None:
         """Have every later call say -EINVAL."""
 
@@ -46,6 +55,14 @@ class CffiLane:
         except (TypeError, ValueError):
             return NOT_PLAIN
         return quick.ipk_sysv_sem_op(self._id, ops, len(ops), 0, ffi.NULL)
+
+    def enter(self, member: SemaphoreMember, /) -> SemaphoreMember:
+        result = self.op(member._take, member._undo)
+        return member._enter_waiting(result) if result else member
+
+    def leave(self, member: SemaphoreMember, /) -> None:
+        if result := self.op(member._give, member._undo):
+            member._leave_failed(result)
 
     def close(self) -> None:
         self._id = -1

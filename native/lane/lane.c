@@ -4,6 +4,21 @@
 #include <errno.h>
 #include <string.h>
 
+struct lane_names lane_names;
+
+int lane_names_make(void)
+{
+	struct lane_names *names = &lane_names;
+
+	names->lane = PyUnicode_InternFromString("_lane");
+	names->enter = PyUnicode_InternFromString("enter");
+	names->leave = PyUnicode_InternFromString("leave");
+	names->take = PyUnicode_InternFromString("_take");
+	names->give = PyUnicode_InternFromString("_give");
+	names->undo = PyUnicode_InternFromString("_undo");
+	return names->lane && names->enter && names->leave && names->take && names->give && names->undo ? 0 : -1;
+}
+
 int lane_refuse_keywords(PyObject *kwargs)
 {
 	if (!kwargs || PyDict_Size(kwargs) == 0)

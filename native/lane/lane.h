@@ -35,6 +35,7 @@ extern PyType_Spec event_pair_lane_spec;
 extern PyType_Spec atomic_int64_lane_spec;
 extern PyType_Spec atomic_uint64_lane_spec;
 extern PyType_Spec barrier_lane_spec;
+extern PyType_Spec block_spec;
 extern PyType_Spec condition_lane_spec;
 extern PyType_Spec filelock_lane_spec;
 extern PyType_Spec latest_lane_spec;
@@ -53,6 +54,16 @@ extern PyType_Spec sysv_sem_lane_spec;
 extern PyType_Spec tracked_permit_lane_spec;
 extern PyType_Spec use_spec;
 extern PyType_Spec writing_lane_spec;
+
+/* Names of attributes that are asked for so often that to make them each time would take longer than the rest. They stay as long as
+ * the process. */
+extern struct lane_names {
+	PyObject *lane, *enter, *leave;
+	PyObject *take, *give, *undo; /* of a member of a semaphore set */
+} lane_names;
+
+/* Before anything else is used. Returns 0, or -1 with an exception set. */
+int lane_names_make(void);
 
 /* A lane of an object in memory: Lane(owner, address). */
 struct memory_lane {

@@ -8,6 +8,7 @@ static const struct {
 } lanes[] = {
 	{"BroadcastLane", &broadcast_lane_spec},
 	{"BarrierLane", &barrier_lane_spec},
+	{"Block", &block_spec},
 	{"ConditionLane", &condition_lane_spec},
 	{"EventLane", &event_lane_spec},
 	{"EventPairLane", &event_pair_lane_spec},
@@ -38,6 +39,8 @@ static const struct {
 
 static int lane_exec(PyObject *module)
 {
+	if (lane_names_make() < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
 		PyObject *type = PyType_FromSpec(lanes[i].spec);
 		int rc = type ? PyModule_AddObjectRef(module, lanes[i].name, type) : -1;

@@ -17,9 +17,27 @@ static PyObject *lane_give(PyObject *self, PyObject *Py_UNUSED(none))
 	return PyBool_FromLong(ipk_posix_sem_post(lane_address(self)) == 0);
 }
 
+/* enter(semaphore) -> semaphore, with a token */
+static PyObject *lane_enter(PyObject *self, PyObject *semaphore)
+{
+	if (ipk_posix_sem_trywait(lane_address(self)) == 0)
+		return Py_NewRef(semaphore);
+	return PyObject_CallMethod(semaphore, "_enter_waiting", NULL);
+}
+
+/* leave(semaphore): give the token */
+static PyObject *lane_leave(PyObject *self, PyObject *semaphore)
+{
+	if (ipk_posix_sem_post(lane_address(self)) == 0)
+		Py_RETURN_NONE;
+	return PyObject_CallMethod(semaphore, "_post_failed", NULL);
+}
+
 static PyMethodDef lane_methods[] = {
 	{"take", lane_take, METH_NOARGS, NULL},
 	{"give", lane_give, METH_NOARGS, NULL},
+	{"enter", lane_enter, METH_O, NULL},
+	{"leave", lane_leave, METH_O, NULL},
 	{NULL, NULL, 0, NULL},
 };
 

@@ -82,6 +82,45 @@ static PyObject *lane_op(PyObject *self, PyObject *const *args, Py_ssize_t count
 	return PyLong_FromLong(ipk_sysv_sem_op(as_set_lane(self)->id, ops, (uint32_t)size, 0, NULL));
 }
 
+/* Try the operation of that attribute of a member. Returns what `op` returns, or -1 with an exception set. */
+static long member_op(PyObject *self, PyObject *member, PyObject *attribute)
+{
+	PyObject *args[] = {PyObject_GetAttr(member, attribute), NULL};
+	PyObject *result;
+	long rc = -1;
+
+	if (!args[0])
+		return -1;
+	args[1] = PyObject_GetAttr(member, lane_names.undo);
+	result = args[1] ? lane_op(self, args, 2) : NULL;
+	if (result)
+		rc = PyLong_AsLong(result);
+	Py_XDECREF(result);
+	Py_XDECREF(args[1]);
+	Py_DECREF(args[0]);
+	return rc;
+}
+
+/* enter(member) -> member, with a token */
+static PyObject *lane_enter(PyObject *self, PyObject *member)
+{
+	long rc = member_op(self, member, lane_names.take);
+
+	if (rc == 0)
+		return Py_NewRef(member);
+	return PyErr_Occurred() ? NULL : PyObject_CallMethod(member, "_enter_waiting", "l", rc);
+}
+
+/* leave(member): give the token */
+static PyObject *lane_leave(PyObject *self, PyObject *member)
+{
+	long rc = member_op(self, member, lane_names.give);
+
+	if (rc == 0)
+		Py_RETURN_NONE;
+	return PyErr_Occurred() ? NULL : PyObject_CallMethod(member, "_leave_failed", "l", rc);
+}
+
 /* close(): every later call fails as on a set that does not exist */
 static PyObject *lane_close(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -91,6 +130,8 @@ static PyObject *lane_close(PyObject *self, PyObject *Py_UNUSED(none))
 
 static PyMethodDef lane_methods[] = {
 	{"op", (PyCFunction)(void (*)(void))lane_op, METH_FASTCALL, NULL},
+	{"enter", lane_enter, METH_O, NULL},
+	{"leave", lane_leave, METH_O, NULL},
 	{"close", lane_close, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 
 class Interruption(Exception):
     """What the handler of a signal raises."""
+
+
+class Alarm:
+    """A handler that raises, once each time it is armed, some tens of microseconds later."""
+
+    def __init__(self) -> None:
+        self._armed = False
+
+    def arm(self, tenths_of_microseconds: int) -> None:
+        self._armed = True
+        signal.setitimer(signal.ITIMER_REAL, 2e-5 + tenths_of_microseconds * 1e-7)
+
+    def __call__(self, *_: object) -> None:
+        if self._armed:
+            self._armed = False
+            raise Interruption
+
+
+@contextmanager
+def alarm() -> Iterator[Alarm]:
+    """For a ``with`` block: a real signal, at a moment that nobody chose."""
+    handler = Alarm()
+    before = signal.signal(signal.SIGALRM, handler)
+    gc.disable()  # Python ignores what a handler raises while something is collected
+    try:
+        yield handler
+    finally:
+        gc.enable()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def interrupted(moment: int, action: Callable[[], object], package: str = "ipckit.ring") -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import os
 import pickle
@@ -21,9 +20,12 @@ from ipckit.sync import Barrier, Condition, Event, Mutex, Semaphore, TrackedSema
 from ipckit.sync._meeting_lane import CffiConditionLane
 from ipckit.sync._mutex_lane import CffiLane
 from tests.contract.tools import when_main_thread_blocks
+from tests.primitives.interrupting import Interruption, alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.primitives.interrupting import Alarm
 
 CLASSES = [Barrier, Condition, Event, Mutex, Semaphore]
 
@@ -50,62 +52,40 @@ def lock(request: pytest.FixtureRequest) -> Iterator[Any]:
     made.close()
 
 
-class Interruptions:
-    """A handler that raises, once each time it is armed, some tens of microseconds later."""
-
-    def __init__(self) -> None:
-        self._armed = False
-
-    def arm(self, tenths_of_microseconds: int) -> None:
-        self._armed = True
-        signal.setitimer(signal.ITIMER_REAL, 2e-5 + tenths_of_microseconds * 1e-7)
-
-    def __call__(self, *_: object) -> None:
-        if self._armed:
-            self._armed = False
-            raise HandlerError
-
-
-@pytest.fixture
-def interruptions() -> Iterator[Interruptions]:
-    handler = Interruptions()
-    before = signal.signal(signal.SIGALRM, handler)
-    gc.disable()  # Python ignores what a handler raises while something is collected
-    yield handler
-    gc.enable()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
 @in_c
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="there, a handler may run between __enter__ and the block")
-def test_a_handler_that_raises_anywhere_around_a_with_block_leaves_nothing_taken(
-    lock: Any, interruptions: Interruptions
-) -> None:
-    for tenths in range(200):
-        with pytest.raises(HandlerError):  # anywhere in it
-            interruptions.arm(tenths)
-            while True:
-                with lock:
-                    pass
-        assert not taken(lock)
+def test_a_handler_that_raises_anywhere_around_a_with_block_leaves_nothing_taken(lock: Any) -> None:
+    with alarm() as signalled:
+        for tenths in range(200):
+            with pytest.raises(Interruption):  # anywhere in it
+                signalled.arm(tenths)
+                while True:
+                    with lock:
+                        pass
+            assert not taken(lock)
 
 
 @in_c
-def test_a_handler_that_raises_comes_before_or_after_an_acquire(lock: Any, interruptions: Interruptions) -> None:
+def test_a_handler_that_raises_comes_before_or_after_an_acquire(lock: Any) -> None:
     acquire: Callable[[bool], object] = lock.acquire
-    for tenths in range(200):
-        got: list[object] = []
-        with pytest.raises(HandlerError):  # anywhere in it
-            interruptions.arm(tenths)
-            while True:
-                got.clear()
-                got.extend(map(acquire, [True]))  # in C: no handler runs between the return and the list
-                lock.release()
-                got.clear()
-        if got and taken(lock):
+    with alarm() as signalled:
+        for tenths in range(200):
+            acquire_interrupted(lock, acquire, signalled, tenths)
+            assert not taken(lock)
+
+
+def acquire_interrupted(lock: Any, acquire: Callable[[bool], object], signalled: Alarm, tenths: int) -> None:
+    """Acquire and release until a handler raises, and give back what was acquired last."""
+    got: list[object] = []
+    with pytest.raises(Interruption):  # anywhere in it
+        signalled.arm(tenths)
+        while True:
+            got.clear()
+            got.extend(map(acquire, [True]))  # in C: no handler runs between the return and the list
             lock.release()
-        assert not taken(lock)
+            got.clear()
+    if got and taken(lock):
+        lock.release()
 
 
 # --- a condition's wait, which is one call of its lane ----------------------------------------------------------------
