@@ -215,7 +215,7 @@ def test_on_a_terminal(terminal, untouched, ring, spawn):
 
 @pytest.mark.slow
 def test_another_size_and_a_stop(terminal, untouched, ring):
-    process = terminal("top", "ring", "--interval", "30", rows=24, columns=160)
+    process = terminal("top", "ring", "--interval", "30", rows=5000, columns=160)  # for all that may be there
     until(process, ring.name.encode())
     process.set_window_size(24, 40)
     frame = until(process, b"q e")  # at once, not when the interval is over
