@@ -38,13 +38,12 @@ def alarm() -> Iterator[Alarm]:
     """For a ``with`` block: a real signal, at a moment that nobody chose."""
     handler = Alarm()
     before = signal.signal(signal.SIGALRM, handler)
-    gc.disable()  # Python ignores what a handler raises while something is collected
-    try:
-        yield handler
-    finally:
-        gc.enable()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with uncollected():
+        try:
+            yield handler
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def interrupted(moment: int, action: Callable[[], object], package: str = "ipckit.ring") -> bool:
@@ -62,14 +61,27 @@ def interrupted(moment: int, action: Callable[[], object], package: str = "ipcki
             sys.setprofile(None)
             raise Interruption
 
-    try:
-        sys.setprofile(look)
-        action()
-    except Interruption:
-        pass
-    finally:
-        sys.setprofile(None)
+    with uncollected():
+        try:
+            sys.setprofile(look)
+            action()
+        except Interruption:
+            pass
+        finally:
+            sys.setprofile(None)
     return left <= 0
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """For a ``with`` block: nobody's garbage is collected, for Python ignores what a handler raises meanwhile."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _is_of(frame: FrameType, package: str) -> bool:
