@@ -31,7 +31,7 @@ from ipckit.ring import BroadcastRing
 from ipckit.ring import _broadcast_handle as handles
 from ipckit.ring._broadcast_lane import CffiLane
 from ipckit.testing import pause, reached, wait_blocked
-from tests.primitives.interrupting import interrupted
+from tests.primitives.interrupting import interrupted, uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -553,7 +553,7 @@ def test_an_exception_of_a_signal_handler_amid_fragments() -> None:
     sent = []
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        with BroadcastRing.create(capacity=SMALL, oversize="fragments") as ring:
+        with BroadcastRing.create(capacity=SMALL, oversize="fragments") as ring, uncollected():
             reader = reader_of(ring)
             reading = in_thread(lambda: received.extend(reader))
             for number in range(300):
