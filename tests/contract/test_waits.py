@@ -194,10 +194,13 @@ def test_handler_that_raises_ends_the_wait(subject: Subject, wait: Wait, made: M
     release(wait.call(made, LONG))
 
 
-def interrupt_all() -> dict[str, str]:
-    """In a child, for every wait: Ctrl-C, once to the main thread and once to the thread beside it."""
+PARTS = 8  # each of which takes a second or two
+
+
+def interrupt_part(part: int) -> dict[str, str]:
+    """In a child, for every wait of that part: Ctrl-C, once to the main thread and once to the thread beside it."""
     outcomes = {}
-    for subject, wait in WAITS:
+    for subject, wait in WAITS[part::PARTS]:
         for target in ("main thread", "other thread"):
             made = make(subject)
             try:
@@ -228,9 +231,10 @@ def interrupt(wait: Wait, made: Made, target: str) -> str:
         thread.join()
 
 
-def test_ctrl_c_ends_every_wait_whichever_thread_gets_the_signal(spawn: Spawn) -> None:
-    outcomes = spawn(interrupt_all).result(timeout=50)
-    assert len(outcomes) == 2 * len(WAITS)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_ctrl_c_ends_every_wait_whichever_thread_gets_the_signal(part: int, spawn: Spawn) -> None:
+    outcomes = spawn(interrupt_part, part).result(timeout=50)
+    assert len(outcomes) == 2 * len(WAITS[part::PARTS])
     assert {key: outcome for key, outcome in outcomes.items() if outcome != "KeyboardInterrupt"} == {}
 
 
