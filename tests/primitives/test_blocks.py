@@ -131,7 +131,7 @@ def test_a_handler_that_raises_at_any_moment_leaves_nothing_taken(subject: Subje
 @pytest.mark.parametrize("subject", AROUND, indirect=True)
 def test_a_signal_anywhere_around_the_block_leaves_nothing_taken(subject: Subject) -> None:
     with alarm() as signalled:
-        for tenths in range(200):
+        for tenths in range(100):
             with pytest.raises(Interruption):  # anywhere in it
                 signalled.arm(tenths)
                 while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,26 +14,37 @@ import ipckit
 from tests.pythons import asked, candidates
 
 NATIVE = Path(ipckit.__file__).parent.parent / "native"
+LANE = NATIVE / "lane"
 HEADERS = "import sysconfig; print(sysconfig.get_path('include'))"
-RUN = """
-import importlib.util, sys
-import ipckit
+SOURCE = """
+#include "lane.h"
 
-spec = importlib.util.spec_from_file_location("ipckit._lane", sys.argv[1])
-sys.modules[spec.name] = ipckit._lane = lane = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(lane)
-from ipckit.sync import Event
+static PyObject *none(PyObject *module, PyObject *unused) { (void)module, (void)unused; Py_RETURN_NONE; }
+static PyObject *yes(PyObject *module, PyObject *unused) { (void)module, (void)unused; Py_RETURN_TRUE; }
+static PyObject *no(PyObject *module, PyObject *unused) { (void)module, (void)unused; Py_RETURN_FALSE; }
 
-with Event.create() as event:
-    before = [sys.getrefcount(each) for each in (None, True, False)]
-    for _ in range(10_000):
-        event.set()
-        event.is_set()
-        event.clear()
-        event.is_set()
-    after = [sys.getrefcount(each) for each in (None, True, False)]
-print(*(now - then for now, then in zip(after, before)))
+static PyMethodDef methods[] = {
+    {"none", none, METH_NOARGS, NULL}, {"yes", yes, METH_NOARGS, NULL}, {"no", no, METH_NOARGS, NULL}, {0},
+};
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "returning", NULL, 0, methods, slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit_returning(void)
+{
+    return PyModuleDef_Init(&module);
+}
 """
+RUN = """
+import sys
+from returning import no, none, yes
+
+before = [sys.getrefcount(each) for each in (None, True, False)]
+for _ in range(10_000):
+    none(), yes(), no()
+print(*(sys.getrefcount(each) - then for each, then in zip((None, True, False), before)))
+"""
+
+in_source = pytest.mark.skipif(not LANE.is_dir(), reason="installed: the sources are not here")
 
 
 def later_headers() -> Path | None:
@@ -46,19 +58,42 @@ def later_headers() -> Path | None:
     return next((folder for _, folder in sorted(found) if (folder / "Python.h").exists()), None)
 
 
+@in_source
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="only 3.11 has this ABI, and counts who refers to None")
 def test_no_reference_to_none_is_lost_where_a_later_python_built_it(tmp_path: Path) -> None:
     compiler = shutil.which("gcc") or shutil.which("cc")
     headers = later_headers()
-    if not compiler or not headers or not NATIVE.is_dir():
-        pytest.skip("needs the sources, a C compiler, and the headers of a Python after 3.11")
-    sources = [str(path) for folder in ("lane", "src") for path in sorted((NATIVE / folder).glob("*.c"))]
+    if not compiler or not headers:
+        pytest.skip("needs a C compiler, and the headers of a Python after 3.11")
+    (tmp_path / "returning.c").write_text(SOURCE)
     flags = ["-std=c11", "-shared", "-fPIC", "-D_GNU_SOURCE", "-DPy_LIMITED_API=0x030B0000"]
-    built = tmp_path / "_lane.abi3.so"
+    folders = [f"-I{folder}" for folder in (NATIVE / "include", LANE, headers)]
     subprocess.run(
-        [compiler, *flags, f"-I{NATIVE / 'include'}", f"-I{headers}", "-o", built, *sources], check=True, timeout=300
+        [compiler, *flags, *folders, "-o", tmp_path / "returning.abi3.so", tmp_path / "returning.c"],
+        check=True,
+        timeout=60,
     )
-    done = subprocess.run([sys.executable, "-c", RUN, built], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert all(abs(int(number)) < 1_000 for number in done.stdout.split()), done.stdout
+
+
+def includes(name: str) -> set[str]:
+    """The headers of the lanes that the file includes, and those include."""
+    direct = {
+        header
+        for header in re.findall(r'^#include "(\w+\.h)"', (LANE / name).read_text(), re.MULTILINE)
+        if (LANE / header).exists()
+    }
+    return direct.union(*(includes(header) for header in direct))
+
+
+@in_source
+def test_what_the_lanes_return_is_counted_as_their_header_says() -> None:
+    returning = [file.name for file in LANE.glob("*.c") if "Py_RETURN_" in file.read_text()]
+    assert len(returning) > 10
+    assert [name for name in returning if "lane.h" not in includes(name)] == []
+    assert not any(re.search(r"return Py_(None|True|False)\b", file.read_text()) for file in LANE.glob("*.[ch]"))
