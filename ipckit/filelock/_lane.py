@@ -75,8 +75,7 @@ class CffiLane:
         return rc
 
     def enter(self, lock: T, /) -> T:
-        rc = self.take(False)
-        return lock._enter_waiting(-rc) if rc else lock
+        return lock._enter_waiting() if self.take(False) else lock
 
     def leave(self, lock: FileLock | Turn[FileLock], /) -> None:
         if self.held is None or self.give():

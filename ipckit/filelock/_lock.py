@@ -8,6 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ipckit._arguments import check_acquire, check_int
+from ipckit._block import Block
 from ipckit._handle import FdHandle
 from ipckit._names import check_mode
 from ipckit._wait import FOREVER, PASSED, Deadline
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ipckit._block import Block
     from ipckit.filelock._holders import Holder
-else:
-    try:
-        from ipckit._lane import Block
-    except ImportError:
-        from ipckit._block import Block
 
 L = TypeVar("L", bound="FileLock")
 
@@ -160,7 +155,7 @@ class FileLock(Block, FdHandle):
             raise
         return self
 
-    def _enter_waiting(self, _number: int) -> Self:
+    def _enter_waiting(self) -> Self:
         return self._enter(shared=False, timeout=None)
 
     def _acquire_waiting(self, number: int, shared: bool, deadline: Deadline) -> bool:  # noqa: FBT001

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from ipckit._arguments import check_acquire, check_int
+from ipckit._block import Block
 from ipckit._handle import Handle
 from ipckit._native import ffi, lib
 from ipckit._native_quick import lib as quick
@@ -18,13 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ipckit._block import Block
     from ipckit.posix._semaphore_lane import Lane
-else:
-    try:
-        from ipckit._lane import Block
-    except ImportError:
-        from ipckit._block import Block
 
 VALUE_MAX = (1 << 31) - 1  # SEM_VALUE_MAX
 _CHUNK = 4096  # posts between two looks at pending signals
@@ -127,5 +122,5 @@ class Tokens(Block, Handle):
 
     def _release(self) -> None:
         # The old lane, and the memory with it, goes when no call is inside any more. The slots are the subclass's.
-        self._lane = CLOSED  # type: ignore[misc]
+        self._lane = CLOSED
         self._sem = ffi.NULL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ipckit._arguments import check_acquire, check_int
+from ipckit._block import Block
 from ipckit._wait import FOREVER, Deadline
 from ipckit.sysv._set_lane import VALUE_MAX
 
@@ -13,13 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ipckit._block import Block
     from ipckit.sysv.sem import SemaphoreSet
-else:
-    try:
-        from ipckit._lane import Block
-    except ImportError:
-        from ipckit._block import Block
 
 
 class SemaphoreMember(Block):

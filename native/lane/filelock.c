@@ -98,7 +98,7 @@ static PyObject *lane_enter(PyObject *self, PyObject *lock)
 
 	if (attempt_until_done(as_filelock_lane(self), EXCLUSIVE, &rc) < 0)
 		return NULL;
-	return rc == 0 ? Py_NewRef(lock) : PyObject_CallMethod(lock, "_enter_waiting", "i", -rc);
+	return rc == 0 ? Py_NewRef(lock) : PyObject_CallMethod(lock, "_enter_waiting", NULL);
 }
 
 /* leave(lock): give it back */
