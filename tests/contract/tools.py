@@ -12,6 +12,8 @@ from ipckit.testing import wait_blocked
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ipckit import sysv
+
 
 def in_fork(function: Callable[[], object]) -> Any:
     """What *function* returns in a forked copy of this process; its exception is raised here."""
@@ -67,6 +69,12 @@ class Background:
         if self._error is not None:
             raise self._error
         return self._result
+
+
+def let_go(segment: sysv.SharedMemory) -> None:
+    """Wait until the memory of the dead is gone: a program that looks at their /proc/PID has it a little longer."""
+    while segment.stat().attached:
+        os.sched_yield()
 
 
 def when_main_thread_blocks(syscalls: tuple[str, ...], action: Callable[[], object]) -> Background:

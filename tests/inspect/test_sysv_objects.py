@@ -19,7 +19,7 @@ from ipckit.inspect.sysv_queues import SystemVQueue
 from ipckit.inspect.sysv_semaphores import SystemVSet
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause
-from tests.contract.tools import in_fork
+from tests.contract.tools import in_fork, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -299,6 +299,7 @@ def test_a_segment_tells_who_has_it_attached(segment: sysv.SharedMemory, spawn: 
     assert "which made it, still runs" in record.verdict.reason
     child = spawn(attach, segment.id)
     child.wait_reached("attached")
+    assert memory_record(address).last_pid == child.pid
     with segment.attach() as memory:
         memory.buf[:1] = b"x"
         record = memory_record(address)
@@ -311,12 +312,10 @@ def test_a_segment_tells_who_has_it_attached(segment: sysv.SharedMemory, spawn: 
         assert str(child.pid) in record.verdict.reason
     child.kill()
     child.join()
-    while (
-        record := memory_record(address)
-    ).attached:  # who reads the maps of a process keeps its memory a little longer,
-        os.sched_yield()
-    assert record.holders == ()
-    assert record.last_pid is not None  # and then is the last that detached
+    let_go(segment)
+    record = memory_record(address)
+    assert (record.attached, record.holders) == (0, ())
+    assert record.last_pid is not None  # the child, or who read its maps as it ended
     assert record.verdict.state == "idle"
 
 

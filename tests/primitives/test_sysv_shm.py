@@ -21,7 +21,7 @@ from ipckit.mapping import PAGE_SIZE, page_sizes
 from ipckit.sysv import SegmentStatus, SharedMemory
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause, reached
-from tests.contract.tools import in_fork
+from tests.contract.tools import in_fork, let_go
 from tests.rights import needs_huge_pages, needs_sysctls
 
 if TYPE_CHECKING:
@@ -386,12 +386,6 @@ def test_to_let_go_of_the_last_attachment_removes_nothing(segment: SharedMemory)
 
 
 # --- deaths -----------------------------------------------------------------------------------------------------------
-
-
-def let_go(segment: SharedMemory) -> None:
-    """Wait until the memory of the dead is gone: a program that looks at their /proc/PID has it a little longer."""
-    while segment.stat().attached:
-        os.sched_yield()
 
 
 def write_and_die(segment: SharedMemory) -> None:
