@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import FrameType
 
 
@@ -44,6 +45,19 @@ def alarm() -> Iterator[Alarm]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+def blocks_interrupted(block: Callable[[], AbstractContextManager[object]], moments: int) -> Iterator[int]:
+    """Enter and leave *block* until a signal's handler raises anywhere around it, so many times."""
+    with alarm() as signalled:
+        for tenths in range(moments):
+            try:
+                signalled.arm(tenths)
+                while True:
+                    with block():
+                        pass
+            except Interruption:
+                yield tenths
 
 
 def interrupted(moment: int, action: Callable[[], object], package: str = "ipckit.ring") -> bool:

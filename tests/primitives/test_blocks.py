@@ -15,7 +15,7 @@ import pytest
 from ipckit import posix, sysv
 from ipckit.errors import AccessError, ClosedError, SyscallError
 from ipckit.filelock import FileRWLock, Flock, OfdLock, RecordLock
-from tests.primitives.interrupting import Interruption, alarm, interrupted
+from tests.primitives.interrupting import blocks_interrupted, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,14 +130,8 @@ def test_a_handler_that_raises_at_any_moment_leaves_nothing_taken(subject: Subje
 @in_one_step
 @pytest.mark.parametrize("subject", AROUND, indirect=True)
 def test_a_signal_anywhere_around_the_block_leaves_nothing_taken(subject: Subject) -> None:
-    with alarm() as signalled:
-        for tenths in range(100):
-            with pytest.raises(Interruption):  # anywhere in it
-                signalled.arm(tenths)
-                while True:
-                    with subject.block():
-                        pass
-            assert not subject.taken()
+    for moment in blocks_interrupted(subject.block, 100):
+        assert not subject.taken(), moment
 
 
 def takes_and_gives_back(subject: Subject) -> None:

@@ -20,7 +20,7 @@ from ipckit.sync import Barrier, Condition, Event, Mutex, Semaphore, TrackedSema
 from ipckit.sync._meeting_lane import CffiConditionLane
 from ipckit.sync._mutex_lane import CffiLane
 from tests.contract.tools import when_main_thread_blocks
-from tests.primitives.interrupting import Interruption, alarm
+from tests.primitives.interrupting import Interruption, alarm, blocks_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,14 +55,8 @@ def lock(request: pytest.FixtureRequest) -> Iterator[Any]:
 @in_c
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="there, a handler may run between __enter__ and the block")
 def test_a_handler_that_raises_anywhere_around_a_with_block_leaves_nothing_taken(lock: Any) -> None:
-    with alarm() as signalled:
-        for tenths in range(200):
-            with pytest.raises(Interruption):  # anywhere in it
-                signalled.arm(tenths)
-                while True:
-                    with lock:
-                        pass
-            assert not taken(lock)
+    for moment in blocks_interrupted(lambda: lock, 200):
+        assert not taken(lock), moment
 
 
 @in_c
