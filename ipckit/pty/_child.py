@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import errno
 import os
 import select
@@ -114,6 +116,22 @@ class Child:
             if not self.ended():
                 self.signal(signal.SIGKILL, group=True)
                 self.wait(None, None)
+
+    def end_in_background(self, grace: float) -> None:
+        """`end` in a thread of its own; nothing where none can be started. Fit for a finalizer.
+
+        Returns when the thread runs: one that had yet to begin when the interpreter went would find its state freed.
+        """
+        begun = _thread.allocate_lock()
+        begun.acquire()
+        with contextlib.suppress(RuntimeError):
+            # Not threading.Thread, whose start takes locks: the garbage collector comes at any moment.
+            _thread.start_new_thread(self._end_in_thread, (begun, grace))
+            begun.acquire()
+
+    def _end_in_thread(self, begun: _thread.LockType, grace: float) -> None:
+        begun.release()
+        self.end(grace)
 
     def forget(self) -> None:
         """Let go of the pidfd."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import errno
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ipckit._handle import received_descriptor
@@ -124,11 +124,8 @@ class TerminalProcess(PtyMaster):
         finally:
             if getattr(self, "_ending", None) and self._child.is_ours:  # a thread does what close would have done
                 self._child.forget()
-                try:
-                    # Not threading.Thread, whose start takes locks: the garbage collector comes at any moment.
-                    _thread.start_new_thread(self._child.end, (self._grace,))
-                except RuntimeError:  # the interpreter is going; so is the terminal, and the program gets its SIGHUP
-                    pass
+                if not sys.is_finalizing():  # when it is, the program has its SIGHUP: the terminal is gone
+                    self._child.end_in_background(self._grace)
 
     def _describe(self) -> str:
         return f"pid={self.pid} {super()._describe()}"

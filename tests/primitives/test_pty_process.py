@@ -348,8 +348,8 @@ def test_forgotten_program_is_ended_in_the_background() -> None:
         pass
 
 
-def test_program_forgotten_at_exit_is_hung_up() -> None:
-    code = "from ipckit import PseudoTerminal; kept = PseudoTerminal.spawn(['sleep', '1000']); print(kept.pid)"
+def printed_by(code: str) -> str:
+    """What another Python prints, which says nothing else."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         capture_output=True,
@@ -357,9 +357,42 @@ def test_program_forgotten_at_exit_is_hung_up() -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    pid = int(done.stdout)
     assert done.stderr == ""
-    until_ended(pid)
+    return done.stdout
+
+
+def test_program_forgotten_at_exit_is_hung_up() -> None:
+    code = "from ipckit import PseudoTerminal; kept = PseudoTerminal.spawn(['sleep', '1000']); print(kept.pid)"
+    until_ended(int(printed_by(code)))
+
+
+def threads_begun(ending: str) -> str:
+    """What a Python prints that ends after *ending*: lines, too, from each thread that a finalizer starts."""
+    spy = """
+import _thread
+def spied(run, args, write=os.write, start=_thread.start_new_thread):
+    write(1, b"started\\n")
+    return start(lambda: (write(1, b"runs\\n"), run(*args)), ())
+"""
+    return printed_by(f"""
+import _thread, os, sys
+scope = {{"os": os}}
+exec({spy!r}, scope)  # not of this module, which would then live on until `_thread` itself is emptied
+_thread.start_new_thread = scope.pop("spied")
+del scope
+sys.setswitchinterval(1000)
+from ipckit import PseudoTerminal
+kept = PseudoTerminal.spawn(["sleep", "1000"])
+{ending}
+""")
+
+
+def test_program_forgotten_at_exit_gets_no_thread() -> None:
+    assert threads_begun("os.write(1, b'exit\\n')") == "exit\n"
+
+
+def test_program_forgotten_before_exit_has_its_thread_begun() -> None:
+    assert threads_begun("del kept; os.write(1, b'exit\\n')") == "started\nruns\nexit\n"
 
 
 def spawn_and_pause(path: str) -> None:
