@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import select
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ from ipckit._wait import Deadline, wait_fd
 from ipckit.errors import LimitError, RemovedError, check, syscall_error
 
 if TYPE_CHECKING:
-    import socket as sockets
     from collections.abc import Callable
     from typing import TypeVar
 
@@ -63,9 +63,9 @@ class Notification(FdHandle):
     __slots__ = ("_arming", "_pid", "_queue", "_socket")
 
     def __init__(self, queue: NotifyingQueue) -> None:
-        socket = _netlink_socket()
-        super().__init__(socket.fileno())
-        self._socket = socket
+        netlink = _netlink_socket()
+        super().__init__(netlink.fileno())
+        self._socket = netlink
         self._queue: NotifyingQueue | None = queue
         self._pid = os.getpid()
         self._arming = Turn()
@@ -147,10 +147,8 @@ class Notification(FdHandle):
 
     def _cookie(self) -> bytes | None:
         """What the kernel has sent, left in its place; None while the registration stands."""
-        from socket import MSG_PEEK
-
         try:
-            return self._socket.recv(_COOKIE, MSG_PEEK)
+            return self._socket.recv(_COOKIE, socket.MSG_PEEK)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -178,10 +176,8 @@ class Notification(FdHandle):
 
     @classmethod
     def _adopt_travelled(cls, travelling: Any, *facts: Any) -> Self:
-        from socket import socket
-
         handle = cls.__new__(cls)
-        adopted = socket(fileno=received_descriptor(travelling))
+        adopted = socket.socket(fileno=received_descriptor(travelling))
         FdHandle.__init__(handle, adopted.fileno())
         handle._socket = adopted
         handle._queue = None
@@ -252,10 +248,8 @@ def _who_is_registered(queue: NotifyingQueue) -> str:
     return f"process {pid} is registered" if pid else "a process is registered, and only one can be"
 
 
-def _netlink_socket() -> sockets.socket:
+def _netlink_socket() -> socket.socket:
     """Where the kernel puts its cookie; what protocol it is of does not matter, for it is never bound."""
-    import socket
-
     try:
         return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0)
     except OSError as error:
