@@ -17,10 +17,10 @@ import pytest
 from ipckit import sync
 from ipckit.filelock import Flock, OfdLock, RecordLock
 from ipckit.posix import Semaphore
-from ipckit.testing import reached, wait_blocked
+from ipckit.testing import wait_blocked
 from tests.cli.calling import whole
 from tests.cli.shell import run, run_anew
-from tests.inspect.elsewhere import become_nobody
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,7 @@ while True:
 """
 COUNTS = """
 import os, signal, sys
+from tests.nobody import become_nobody
 interrupts = []
 def told(signum, frame):
     interrupts.append(signum)

@@ -14,11 +14,11 @@ from ipckit.errors import AccessError, AlreadyExistsError, NotFoundError, Remove
 from tests.contract.shapes import Made, Subject, exists, unlink, unlink_if_there, unlink_name
 from tests.contract.subjects import NAMED
 from tests.contract.tools import in_fork
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOBODY = 65534
 
 every = pytest.mark.parametrize("subject", NAMED, ids=str)
 outliving = pytest.mark.parametrize("subject", [s for s in NAMED if s.naming and s.naming.outlives], ids=str)
@@ -243,9 +243,7 @@ def test_longest_name_is_taken(subject: Subject) -> None:
 def test_another_user_is_kept_out_by_the_mode(subject: Subject, name: str) -> None:
     def as_nobody() -> list[str]:
         subject.cls.open(public.name).close()  # so that all is imported
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        become_nobody()
         outcomes = []
         for handle in (private, public):
             try:

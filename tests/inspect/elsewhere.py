@@ -26,8 +26,6 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 MS_REC_PRIVATE = 0x4000 | 0x40000
-NOBODY = 65534
-WAS_ROOT = os.geteuid() == 0  # whoever enters a user namespace becomes its root
 
 
 def enter(flags: int) -> str:
@@ -76,14 +74,6 @@ def in_a_world_of_its_own(function: Callable[..., Any], *arguments: Any) -> tupl
 
     outcome: tuple[str, Any] = in_fork(inside)
     return outcome
-
-
-def become_nobody() -> None:
-    """Give up root for good; nothing where this is no root."""
-    if WAS_ROOT:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
 
 
 def may_open_what_is_mapped() -> bool:

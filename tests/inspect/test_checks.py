@@ -20,6 +20,7 @@ from ipckit.ring import SpscRing
 from ipckit.testing import pause
 from tests import seccomp
 from tests.inspect.elsewhere import CLONE_NEWNS, enter
+from tests.nobody import become_nobody
 
 READ_ONLY = 1
 
@@ -103,8 +104,7 @@ def test_mode_of_shared_memory(tmp_path, mode, level):
 
 
 def as_nobody(path):
-    if os.geteuid() == 0:
-        os.setresuid(65534, 65534, 65534)
+    become_nobody()
     return mounts.shared_memory_mode(path)
 
 

@@ -22,6 +22,7 @@ from ipckit.sync import Event
 from ipckit.testing import pause, reached
 from tests.contract.tools import in_fork
 from tests.inspect.elsewhere import in_a_world_of_its_own
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -200,7 +201,7 @@ def test_what_it_cannot_remove_it_says(name: str) -> None:
     stale = inspect.find(f"ring:{name}")
 
     def as_nobody() -> list[tuple[bool, str]]:
-        os.seteuid(65534)
+        become_nobody()
         return [(outcome.removed, outcome.reason) for outcome in cleaned(stale)]
 
     ((removed, reason),) = in_fork(as_nobody)

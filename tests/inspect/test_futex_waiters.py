@@ -23,7 +23,8 @@ from ipckit.inspect._processes.scan import Scan
 from ipckit.inspect.futex_waiters import FutexWaiters, collect
 from ipckit.sync import Event
 from ipckit.testing import pause, reached
-from tests.inspect.elsewhere import WAS_ROOT, become_nobody, may_open_what_is_mapped
+from tests.inspect.elsewhere import may_open_what_is_mapped
+from tests.nobody import WAS_ROOT, become_nobody
 
 NAME = f"/test-futex-{os.getpid()}"
 PRIVATE = 128
@@ -263,6 +264,7 @@ def test_a_wait_goes_on_after_a_stop(spawn, ended):
 
 
 def look_as_nobody(pid):
+    collect(Scan.take({"futex"}), "futex")  # loads all modules, while they may be read
     become_nobody()
     scan = Scan.take({"futex"})
     found = [record.address for record in collect(scan, "futex")]

@@ -20,7 +20,8 @@ from ipckit.inspect.memfds import collect
 from ipckit.inspect.records import Process
 from ipckit.memfd import Seal
 from ipckit.testing import pause
-from tests.inspect.elsewhere import become_nobody, mapped, may_open_what_is_mapped
+from tests.inspect.elsewhere import mapped, may_open_what_is_mapped
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn

@@ -16,13 +16,12 @@ from tests.inspect.elsewhere import (
     CLONE_NEWIPC,
     CLONE_NEWNS,
     CLONE_NEWPID,
-    WAS_ROOT,
-    become_nobody,
     enter,
     mount,
     tell,
     told_by,
 )
+from tests.nobody import WAS_ROOT, become_nobody
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,13 +23,13 @@ from ipckit.inspect.posix_semaphores import PosixSemaphore
 from ipckit.ring import SpscRing
 from ipckit.testing import pause
 from tests.contract.tools import in_fork
+from tests.nobody import NOBODY, become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 CLONE_NEWNS = 0x20000
 MS_REC_PRIVATE = 0x4000 | 0x40000
 PR_SET_DUMPABLE = 4
@@ -61,10 +61,8 @@ def memory() -> Iterator[posix.SharedMemory]:
         yield made
 
 
-def become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+def become_visible_nobody() -> None:
+    become_nobody()
     libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # or our own /proc would be closed to us
 
 
@@ -171,7 +169,7 @@ def test_a_queue_that_may_not_be_read_tells_its_owner_alone(queue: posix.Message
 
     def look() -> tuple[Any, ...]:
         os.close(queue.fileno())  # through which it could be read
-        become_nobody()
+        become_visible_nobody()
         record = seen("mq")[f"mq:{queue.name}"]
         assert isinstance(record, PosixQueue)
         return (record.uid, record.mode, record.messages, record.size, record.notify_pid, record.use)
@@ -186,7 +184,7 @@ def hide_queues() -> str | None:
     while (where := mqueue_mount()) is not None:
         if libc.umount2(os.fsencode(where), MNT_DETACH):
             return f"{where} cannot be unmounted: {os.strerror(ctypes.get_errno())}"
-    become_nobody()
+    become_visible_nobody()
     return None
 
 
@@ -285,7 +283,7 @@ def test_a_semaphore_that_nobody_has(semaphore: posix.Semaphore) -> None:
 @needs_root
 def test_a_semaphore_that_may_not_be_read_has_no_value_to_tell(semaphore: posix.Semaphore) -> None:
     def look() -> tuple[Any, ...]:
-        become_nobody()
+        become_visible_nobody()
         record = seen("sem")[f"sem:{semaphore.name}"]
         assert isinstance(record, PosixSemaphore)
         return (record.value, record.waiting, record.use, record.mode)

@@ -27,7 +27,8 @@ from ipckit.inspect.records import Process
 from ipckit.posix import MessageQueue, SharedMemory
 from ipckit.sysv import SharedMemory as SysvMemory
 from ipckit.testing import pause
-from tests.inspect.elsewhere import NOBODY, become_nobody, by, mapped
+from tests.inspect.elsewhere import by, mapped
+from tests.nobody import NOBODY, become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +183,7 @@ def test_a_thread_of_the_kernel_is_no_process() -> None:
 
 FIRST_THREAD_ENDS = """
 import ctypes, os, sys, threading
+from tests.nobody import NOBODY, become_nobody
 PR_SET_DUMPABLE = 4
 def go_on():
     while open(f"/proc/self/task/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] != "Z":

@@ -21,13 +21,13 @@ from tests.inspect.elsewhere import (
     CLONE_NEWIPC,
     CLONE_NEWNS,
     CLONE_NEWPID,
-    become_nobody,
     by,
     enter,
     mount,
     tell,
     told_by,
 )
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from pathlib import Path

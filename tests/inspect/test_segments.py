@@ -19,8 +19,8 @@ from ipckit.inspect._own.segment_verdict import judge_segment
 from ipckit.inspect.segments import Creator, Participant, Ring, Sync
 from ipckit.ring import BroadcastRing, Latest, MpmcRing, SpscRing
 from ipckit.testing import Child, pause
-from tests.inspect.elsewhere import WAS_ROOT, become_nobody
 from tests.inspect.segment_files import HEADER, a_name, path_of, unscanned
+from tests.nobody import WAS_ROOT, become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -404,6 +404,7 @@ def test_a_barrier_that_is_broken_and_a_once_that_is_done(name: str) -> None:
 
 
 def look_as_nobody(name: str) -> None:
+    find(f"ring:{name}")  # loads all modules, while they may be read
     become_nobody()
     record = find(f"ring:{name}")
     assert isinstance(record, Ring)

@@ -20,13 +20,13 @@ from ipckit.inspect.sysv_semaphores import SystemVSet
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause
 from tests.contract.tools import in_fork, let_go
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 CLONE_NEWNS, CLONE_NEWPID = 0x20000, 0x20000000
 MS_REC_PRIVATE = 0x4000 | 0x40000
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
@@ -53,12 +53,6 @@ def three() -> Iterator[sysv.SemaphoreSet]:
 def segment() -> Iterator[sysv.SharedMemory]:
     with sysv.SharedMemory.create(size=5000, remove_on_close=True) as made:
         yield made
-
-
-def become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
 
 
 def queue_record(address: str) -> SystemVQueue:

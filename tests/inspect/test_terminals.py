@@ -10,7 +10,8 @@ import pytest
 from ipckit.inspect import find, objects
 from ipckit.inspect.terminals import PseudoTerminal as Record
 from ipckit.pty import PseudoTerminal
-from tests.inspect.elsewhere import CLONE_NEWNS, become_nobody, enter, mount, tell, told_by
+from tests.inspect.elsewhere import CLONE_NEWNS, enter, mount, tell, told_by
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,8 @@ from ipckit.inspect._sockets.net_unix import listed
 from ipckit.inspect._sockets.sock_diag import ESTABLISHED, LISTEN
 from ipckit.inspect.unix_sockets import absent, collect
 from ipckit.testing import pause
-from tests.inspect.elsewhere import CLONE_NEWNS, WAS_ROOT, become_nobody, enter, mount, tell, told_by
+from tests.inspect.elsewhere import CLONE_NEWNS, enter, mount, tell, told_by
+from tests.nobody import WAS_ROOT, become_nobody
 
 ABSTRACT = f"test-unix-{os.getpid()}"
 CLONE_NEWNET = 0x40000000
@@ -231,6 +232,7 @@ def test_what_a_torn_list_has_left_out_is_no_leftover(made, tmp_path, type):
 
 
 def judge_as_nobody(path):
+    inspect.find(f"unix:{path}")  # loads all modules, while they may be read
     become_nobody()
     return inspect.find(f"unix:{path}").verdict
 
@@ -248,6 +250,7 @@ def test_a_socket_file_that_may_not_be_connected_to_is_not_judged(spawn, made):
 
 
 def look_as_nobody(inode):
+    list(inspect.objects(["unix"]))  # loads all modules, while they may be read
     become_nobody()
     (record,) = (record for record in inspect.objects(["unix"]) if record.inode == inode)
     return record.pids, record.unseen, record.verdict

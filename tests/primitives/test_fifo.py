@@ -28,6 +28,7 @@ from ipckit.errors import (
 from ipckit.fifo import Fifo
 from ipckit.pipe import PipeReader
 from ipckit.testing import pause, reached, wait_blocked
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,8 +313,7 @@ def test_a_relative_path_survives_a_change_of_directory(tmp_path: Path, monkeypa
 
 
 def open_as_nobody(path: str) -> str:
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
+    become_nobody()
     with Fifo.open(path) as fifo:
         try:
             fifo.open_reader()

@@ -28,6 +28,7 @@ from ipckit.mapping import PAGE_SIZE, Advice, Mapping, page_sizes
 from ipckit.memfd import Memfd
 from ipckit.remote import address_of
 from ipckit.testing import pause, reached
+from tests.nobody import become_nobody
 from tests.primitives.standstill import HERE, before_event
 
 if TYPE_CHECKING:
@@ -484,10 +485,7 @@ def locked() -> int:
 
 def lock_beyond_the_limit() -> list[object]:
     outcomes: list[object] = []
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)  # root's CAP_IPC_LOCK knows no limit
+    become_nobody()  # root's CAP_IPC_LOCK knows no limit
     with Mapping.create(size=64 * PAGE_SIZE) as memory:
         for limit in (8 * PAGE_SIZE, 0):
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))

@@ -23,13 +23,13 @@ from ipckit.errors import (
 )
 from ipckit.posix import Message, MessageQueue
 from ipckit.testing import reached, wait_blocked
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or enter a namespace")
 
 
@@ -42,12 +42,6 @@ def queue() -> Iterator[MessageQueue]:
 def fill(queue: MessageQueue) -> None:
     while queue.try_send(b"full"):
         pass
-
-
-def become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
 
 
 # --- order, content, limits of one message ---------------------------------------------------------------------

@@ -21,7 +21,8 @@ from ipckit.posix import MessageQueue, QueueStatus, message_queues
 from ipckit.sockets.unix import Stream
 from ipckit.testing import _mqueues
 from tests.contract.tools import in_fork
-from tests.inspect.elsewhere import CLONE_NEWIPC, CLONE_NEWNS, become_nobody, enter, mount
+from tests.inspect.elsewhere import CLONE_NEWIPC, CLONE_NEWNS, enter, mount
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

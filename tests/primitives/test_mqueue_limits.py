@@ -11,7 +11,8 @@ import pytest
 from ipckit.errors import LimitError
 from ipckit.features import limits
 from ipckit.posix import MessageQueue
-from tests.inspect.elsewhere import CLONE_NEWIPC, become_nobody, enter, written
+from tests.inspect.elsewhere import CLONE_NEWIPC, enter, written
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from ipckit.testing import Spawn

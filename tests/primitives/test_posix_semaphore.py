@@ -19,13 +19,13 @@ from ipckit.errors import AccessError, AlreadyExistsError, ClosedError, LayoutEr
 from ipckit.posix import Semaphore
 from ipckit.testing import pause, reached, wait_blocked
 from tests.contract.tools import when_main_thread_blocks
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 TAKEN = ffi.new("uint32_t *")  # for the C core to note that it took a token
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -509,9 +509,7 @@ def test_other_programs_use_the_same_semaphore(semaphore: Semaphore) -> None:
 
 
 def open_as_nobody(name: str) -> list[str]:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    become_nobody()
     results = []
     for verb in (Semaphore.open, Semaphore.unlink_name):
         try:

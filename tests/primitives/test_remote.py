@@ -16,6 +16,7 @@ from ipckit.errors import AccessError, NoProcessError, SyscallError
 from ipckit.mapping import PAGE_SIZE, Mapping
 from ipckit.remote import ProcessMemory, address_of
 from ipckit.testing import pause, reached
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ipckit.testing import Spawn
 
 PR_SET_DUMPABLE = 4
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -188,9 +188,7 @@ def test_pids_that_are_none_or_a_thread() -> None:
 
 
 def open_as_nobody(pid: int) -> list[object]:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    become_nobody()
     try:
         ProcessMemory.open(pid)
     except AccessError as error:
@@ -200,9 +198,7 @@ def open_as_nobody(pid: int) -> list[object]:
 
 def read_what_does_not_want_to(pid: int) -> str:
     """As the same user: a process that made itself undumpable is out of reach without CAP_SYS_PTRACE."""
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    become_nobody()
     let_anybody_trace_us()
     child = os.fork()
     if child == 0:

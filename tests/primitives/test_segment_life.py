@@ -23,6 +23,7 @@ from ipckit.sockets import unix
 from ipckit.sync import Mutex
 from ipckit.testing import pause, reached
 from tests.contract.tools import in_fork
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -367,7 +368,7 @@ def test_another_users_segment_cannot_be_removed(name: str) -> None:
     left(name)
 
     def attempt() -> str:
-        os.seteuid(65534)
+        become_nobody()
         try:
             with Removal(segment_path(name)):
                 return "begun"

@@ -23,6 +23,7 @@ from ipckit.server import MODES, Server
 from ipckit.sockets import inet
 from ipckit.sockets.unix import SeqPacket, Stream
 from ipckit.testing import LeakSnapshot, _procfs, pause, reached
+from tests.nobody import WAS_ROOT, become_nobody
 from tests.signalled import leave_to_another_thread
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from ipckit.testing import Child, Spawn
 
 SECONDS = 20
-NOBODY = 65534
 IDLE = 0.1  # seconds
 BIG = 200_000
 WAITS = ("poll", "epoll_wait")
@@ -441,10 +441,8 @@ def stop_without_rights(address: str, mode: str, beside: bool) -> list[str]:
         mode=mode,
         on_error=lambda error, _: told.append(type(error).__name__),
     )
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+    if WAS_ROOT:
+        become_nobody()
     else:
         os.chmod(os.path.dirname(address), 0o500)
     reached("listening")

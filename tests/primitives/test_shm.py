@@ -30,6 +30,7 @@ from ipckit.sysv import SemaphoreSet
 from ipckit.sysv import SharedMemory as Segment
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause, reached
+from tests.nobody import become_nobody
 from tests.primitives.standstill import HERE, before_event
 from tests.rights import needs_namespaces
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 CLONE_NEWNS = 0x00020000
 MS_REC_PRIVATE = 0x4000 | 0x40000
 PAGE = os.sysconf("SC_PAGESIZE")
@@ -487,9 +487,7 @@ def test_signals_do_not_keep_a_large_creation_from_its_end(spawn: Spawn) -> None
 
 
 def open_as_nobody(name: str) -> list[object]:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    become_nobody()
     results: list[object] = []
     try:
         SharedMemory.open(name)

@@ -28,12 +28,12 @@ from ipckit.sysv import Message, MessageQueue, QueueStatus
 from ipckit.sysv._box import SMALL
 from ipckit.sysv._lane import CffiLane
 from tests.contract.tools import in_fork
+from tests.nobody import become_nobody
 from tests.rights import needs_sysctls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 needs_msg_copy = pytest.mark.skipif(not features.has_msg_copy(), reason="a kernel without CONFIG_CHECKPOINT_RESTORE")
@@ -54,12 +54,6 @@ def either(request: pytest.FixtureRequest, queue: MessageQueue) -> MessageQueue:
     else:
         assert not isinstance(queue._lane, CffiLane), "the extension is built"
     return queue
-
-
-def become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
 
 
 def new_namespace(**sysctls: int) -> None:

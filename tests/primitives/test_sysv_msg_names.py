@@ -19,6 +19,7 @@ from ipckit.sysv import MessageQueue, _registry
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause
 from tests.contract.tools import in_fork
+from tests.nobody import NOBODY, become_nobody
 from tests.rights import needs_namespaces
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
 ONE, OTHER = "/c78780", "/c113754"  # which have the same key
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -72,12 +72,6 @@ def forget(name: str) -> None:
 def remove_as_others_do(queue: MessageQueue) -> None:
     """Without a word to the registry, as ipcrm(1) does."""
     sysv_ipc.remove_message_queue(queue.id)
-
-
-def become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
 
 
 # --- what is noted ---------------------------------------------------------------------------------------------

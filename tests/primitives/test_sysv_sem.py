@@ -29,13 +29,13 @@ from ipckit.features import limits
 from ipckit.sysv import SemaphoreSet, SetStatus
 from ipckit.testing import pause, reached, wait_blocked
 from tests.contract.tools import in_fork, when_main_thread_blocks
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 WAIT = ("semtimedop", "semop")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -490,8 +490,7 @@ def test_status_tells_what_was_set(three: SemaphoreSet) -> None:
 
 
 def as_nobody(semaphores: SemaphoreSet) -> list[str]:
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    become_nobody()
     seen = []
     for use in (
         semaphores.values,

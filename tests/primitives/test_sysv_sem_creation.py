@@ -20,6 +20,7 @@ from ipckit.sysv import SemaphoreSet, _registry, _sem_start, sem
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause
 from tests.contract.tools import Background, in_fork
+from tests.nobody import become_nobody
 from tests.rights import needs_sysctls
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -182,9 +182,7 @@ def too_many_operations() -> str:
 @needs_root
 def test_a_mode_that_shuts_out_its_maker_leaves_nothing() -> None:
     def as_nobody() -> list[int]:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        become_nobody()
         with pytest.raises(AccessError, match="semop"):
             SemaphoreSet.create(key, values=[1], mode=0o400)
         return [lib.ipk_sysv_sem_get(key, 0, 0, 0)]
@@ -196,9 +194,7 @@ def test_a_mode_that_shuts_out_its_maker_leaves_nothing() -> None:
 @needs_root
 def test_a_set_that_may_only_be_written_is_operated_upon_and_travels() -> None:
     def as_nobody() -> tuple[int, ...]:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        become_nobody()
         with pickle.loads(data) as found:
             found.op([(1, 5)])
             with found.member(0):

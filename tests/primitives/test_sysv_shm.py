@@ -22,6 +22,7 @@ from ipckit.sysv import SegmentStatus, SharedMemory
 from ipckit.sysv.key import hashed
 from ipckit.testing import pause, reached
 from tests.contract.tools import in_fork, let_go
+from tests.nobody import NOBODY, become_nobody
 from tests.rights import needs_huge_pages, needs_sysctls
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from ipckit.testing import Spawn
 
-NOBODY = 65534
 CLONE_NEWIPC = 0x08000000
 SIZE = 5000
 HUGE = next(iter(page_sizes()[1:]), 0)
@@ -45,12 +45,6 @@ def segment() -> Iterator[SharedMemory]:
 @pytest.fixture
 def key() -> int:
     return 0x1BB00000 + os.getpid() % 0x10000
-
-
-def become_nobody() -> None:
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
 
 
 def outcome(use: Any) -> str:

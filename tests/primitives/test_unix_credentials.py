@@ -26,6 +26,7 @@ from ipckit.errors import (
 from ipckit.sockets import _unix
 from ipckit.sockets.unix import Credentials, Datagram, SeqPacket, Stream, WithCredentials
 from ipckit.testing import pause
+from tests.nobody import NOBODY, become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 AnySocket = Stream | SeqPacket | Datagram
 Pair = tuple[AnySocket, AnySocket]
-NOBODY = 65534
 
 
 @pytest.fixture(params=[Stream, SeqPacket, Datagram])
@@ -71,13 +71,6 @@ def send_as_child(sock: AnySocket, path: str | None) -> Credentials:
 def connect_and_hold(path: str) -> None:
     with Stream.connect(path, timeout=20):
         pause("connected")
-
-
-def become_nobody() -> None:
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
 def forge(sock: AnySocket) -> list[str]:

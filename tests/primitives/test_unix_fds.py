@@ -16,6 +16,7 @@ from ipckit.errors import BrokenPeerError, LimitError, MessageTooLargeError, Tim
 from ipckit.eventfd import EventFd
 from ipckit.pipe import Pipe, PipeReader
 from ipckit.sockets.unix import MOST_FDS, Datagram, SeqPacket, Stream
+from tests.nobody import become_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,8 +180,7 @@ def test_no_room_for_descriptors_raises_and_leaks_nothing(pair: Pair, spawn: Spa
 
 
 def send_without_a_receiver(sock: Stream) -> str:
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
+    become_nobody()
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     with sock:
         try:

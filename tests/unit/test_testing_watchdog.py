@@ -17,7 +17,7 @@ import pytest
 from ipckit.errors import ClosedError
 from ipckit.testing import Spawn, Watchdog, pause, reached, wait_blocked
 from ipckit.testing import spawn as spawn_one
-from tests.inspect.elsewhere import become_nobody
+from tests.nobody import become_nobody
 from tests.rights import may_trace_its_parent
 
 if TYPE_CHECKING:
