@@ -17,7 +17,7 @@ import pytest
 from ipckit import sync
 from ipckit.filelock import Flock, OfdLock, RecordLock
 from ipckit.posix import Semaphore
-from ipckit.testing import wait_blocked
+from ipckit.testing import reached, wait_blocked
 from tests.cli.calling import whole
 from tests.cli.shell import run, run_anew
 from tests.nobody import become_nobody
@@ -145,6 +145,7 @@ def lock_as_nobody(path: str, *command: str) -> int:
 
     assert commands.run(["lock", f"{path}-of-root", "true"]) == 0  # loads what nobody may not read, perhaps
     become_nobody()
+    reached("nobody")
     return commands.run(["lock", path, *command])
 
 
@@ -160,6 +161,7 @@ def test_a_command_that_may_not_be_signalled_keeps_the_lock(spawn: Callable[...,
         os.chmod(program, 0o4755)
         os.chmod(folder, 0o777)
         child = spawn(lock_as_nobody, path, program, "--reuid=0", "sleep", "1000")
+        child.wait_reached("nobody")
         child.wait_blocked("rt_sigtimedwait")
         (command,) = map(int, Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split())
         wait_blocked(command, "nanosleep")  # so it is sleep(1) by now
