@@ -424,6 +424,8 @@ def syscall_error(number: int, syscall: str, subject: object = None, *, remedy: 
     """
     text = _TEXTS.get(number) or os.strerror(number)
     hint = remedy or _REMEDIES.get((syscall, number)) or _ANY_CALL.get(number)
+    if number == errno.ENOENT and not hint and not os.path.lexists("/proc/self"):
+        hint = "/proc is not mounted, which it may need"
     if hint:
         text = f"{text} ({hint})"
     named = subject is None or isinstance(subject, (str, bytes))

@@ -13,9 +13,15 @@ import threading
 import pytest
 
 from ipckit import errors
+from ipckit._names import unique_name
 from ipckit.errors import IPCError, SyscallError, check, syscall_error
+from ipckit.pty import PseudoTerminal
+from ipckit.ring import SpscRing
+from ipckit.sync import Mutex
 from ipckit.testing import ChildFailed, Spawn
 from tests import seccomp
+from tests.inspect.elsewhere import CLONE_NEWNS, enter, mount
+from tests.rights import needs_namespaces
 
 NAMED = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
 CLASSES = [cls for cls in NAMED if not issubclass(cls, Warning)]
@@ -170,6 +176,24 @@ def refusal(call: str, create: str) -> str:
 )
 def test_what_the_kernel_lacks_is_said_with_what_it_takes(spawn: Spawn, call: str, create: str, remedy: str) -> None:
     assert remedy in spawn(refusal, call, create).result()
+
+
+def refusals_without_proc() -> list[str]:
+    hidden = enter(CLONE_NEWNS) or mount("none", "/proc", "tmpfs")
+    assert not hidden, hidden
+    texts = []
+    name = unique_name()
+    for make in (lambda: SpscRing.create(name), lambda: Mutex.create(name), lambda: PseudoTerminal.spawn(["true"])):
+        with pytest.raises(errors.NotFoundError) as caught:
+            make()
+        texts.append(str(caught.value))
+    return texts
+
+
+@needs_namespaces
+def test_where_proc_is_missing_that_is_said(spawn: Spawn) -> None:
+    texts = spawn(refusals_without_proc).result()
+    assert ["/proc is not mounted" in text for text in texts] == [True] * 3, texts
 
 
 def test_remedy_of_the_caller_stands_before_the_built_in_one() -> None:
