@@ -80,7 +80,7 @@ TABLE: Table[Limit] = Table(
         Column(key="value", header="OF", help="the limit", value=lambda limit: limit.value, text=_value, right=True),
         Column(key="unit", header="UNIT", help="of both", value=lambda limit: limit.unit, text=_unit, spare=True),
         Column(
-            key="share", header="SHARE", help="how much of it is used, 0 to 1 in JSON and CSV",
+            key="share", header="SHARE", help="how much of it is used; 1 is all in JSON and CSV",
             value=lambda limit: limit.share, text=_share, style=_style, right=True,
         ),
         Column(

@@ -81,7 +81,10 @@ class Limit:
 
     @property
     def share(self) -> float | None:
-        """How much of it is used, 0.0 to 1.0, by the `nearest` process if that uses more; None where nobody tells."""
+        """How much of it is used, 1.0 is all, by the `nearest` process if that uses more; None where nobody tells.
+
+        It is more than 1.0 where the limit was lowered below what was in use.
+        """
         shares = [] if self.nearest is None else [self.nearest.share]
         if self.used is not None and self.value:
             shares.append(self.used / self.value)

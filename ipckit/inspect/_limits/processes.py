@@ -30,7 +30,7 @@ class Nearest(NamedTuple):
 
     @property
     def share(self) -> float:
-        """How much of it is used, 0.0 to 1.0."""
+        """How much of it is used, 1.0 is all; more where the limit was lowered below that."""
         return self.used / self.value if self.value else 1.0
 
 
