@@ -11,10 +11,12 @@ import threading
 import time
 import warnings
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipckit import _syscalls
 from ipckit._names import unique_name
 from ipckit._wait import SLICE_NS
 from ipckit.errors import (
@@ -27,6 +29,7 @@ from ipckit.errors import (
     NotRecoverableError,
     OwnerDiedError,
     OwnerDiedWarning,
+    SyscallError,
 )
 from ipckit.posix import SharedMemory
 from ipckit.sync import Mutex, RWLock, _turn, rwlock
@@ -204,13 +207,28 @@ def tell_when(lock: RWLock, verb: str) -> int:
 def test_who_waits_to_read_goes_before_the_next_writer(lock: RWLock, spawn: Spawn) -> None:
     lock.acquire_write()
     reader = spawn(tell_when, lock, "read")
-    reader.wait_blocked("futex")
     writer = spawn(tell_when, lock, "write")
     writer.wait_blocked("futex")
+    stop_asleep(reader)  # between two slices it would have no turn
     released = time.monotonic_ns()
     lock.release_write()
+    with contextlib.suppress(SyscallError):  # it writes and ends: too early, or the reader's time is over
+        writer.wait_blocked("futex")
+    reader.send_signal(signal.SIGCONT)
     read, written = reader.result(), writer.result()
     assert read < written or written - released >= SLICE_NS  # who does not come for so long is passed over
+
+
+def stop_asleep(child: Child) -> None:
+    """Stop it within a sleep in futex(2)."""
+    while True:
+        child.wait_blocked("futex")
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        call = _syscalls.call_in(Path(f"/proc/{child.pid}/syscall").read_bytes())
+        if call is not None and call.number in _syscalls.numbers(("futex",)):
+            return
+        child.send_signal(signal.SIGCONT)
 
 
 def test_busy_readers_do_not_starve_a_writer(lock: RWLock, spawn: Spawn) -> None:
