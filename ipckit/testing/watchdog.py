@@ -29,6 +29,7 @@ class Watchdog:
     It is a child of the process that it watches, and ends with it: neither a held GIL nor blocked signals stop it, and
     the process has no additional thread, which would make fork(2) unsafe. While it is there, the signal
     `ipckit.testing._wire.DUMP_SIGNAL` is taken: its handler writes the Python stacks to stderr.
+    As `faulthandler` does, it reads them without the GIL: while other threads run, the process may die of that before.
 
     A fork(2) of the process must not use it. Threads: one at a time.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipckit.errors import ClosedError
-from ipckit.testing import Spawn, Watchdog, pause, reached, wait_blocked
+from ipckit.testing import Child, Spawn, Watchdog, pause, reached, wait_blocked
 from ipckit.testing import spawn as spawn_one
 from tests.nobody import become_nobody
 from tests.rights import may_trace_its_parent
@@ -32,16 +32,28 @@ def hang_with_child() -> None:
         sleeper = subprocess.Popen(["/bin/sleep", "1000"])
         thread = threading.Thread(target=hang_in_thread, daemon=True)
         thread.start()
-        reached(f"{child.pid} {sleeper.pid}")
-        threading.Thread(target=bite_when_all_hang, args=(watchdog, thread.native_id), daemon=True).start()
+        order_to_bite(watchdog, thread.native_id, child.pid, sleeper.pid)
         hang_in_lock()
 
 
-def bite_when_all_hang(watchdog: Watchdog, sleeper: int | None = None) -> None:
-    wait_blocked(os.getpid(), "futex")
-    if sleeper is not None:
-        wait_blocked(os.getpid(), "nanosleep", "select", tid=sleeper)  # the latter in Python 3.10
+def order_to_bite(watchdog: Watchdog, *ids: int | None) -> None:
+    """Stop the watchdog until `let_bite`, so that no thread runs while stacks are written: Python may die of that."""
+    os.kill(watchdog.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, watchdog.pid, os.WSTOPPED)
     watchdog.feed(0, "the test's name")
+    reached(" ".join(map(str, (watchdog.pid, *ids))))
+    reached("ordered")
+
+
+def let_bite(child: Child) -> list[int]:
+    """Once its main thread hangs in the lock, and the second, if there is one, in its sleep. Returns the other ids."""
+    child.wait_reached("ordered")
+    watchdog, *ids = map(int, next(iter(child._talk.reached)).split())
+    child.wait_blocked("futex")
+    if ids:
+        child.wait_blocked("nanosleep", "select", tid=ids.pop(0))  # the latter in Python 3.10
+    os.kill(watchdog, signal.SIGCONT)
+    return ids
 
 
 def hang_in_child() -> None:
@@ -71,8 +83,8 @@ def hang_deaf() -> None:
 
 def test_hang_is_shown_and_ended(spawn: Spawn) -> None:
     child = spawn(hang_with_child)
+    pids = let_bite(child)
     assert child.join() == -signal.SIGKILL
-    (pids,) = child._talk.reached
     text = child._stderr_text()
     for clue in (
         "the time is up, in",
@@ -84,8 +96,8 @@ def test_hang_is_shown_and_ended(spawn: Spawn) -> None:
         *(["in futex"] if may_trace_its_parent() else []),  # the watchdog is a child of whom it watches
     ):
         assert clue in text, text
-    for pid in map(int, pids.split()):
-        assert ended(pid)
+    assert len(pids) == 2
+    assert all(map(ended, pids))
 
 
 def ended(pid: int) -> bool:
@@ -183,6 +195,7 @@ def test_it_ends_with_whom_it_watches(spawn: Spawn) -> None:
 
 def test_inner_one_leaves_the_outer_one_its_signal(spawn: Spawn) -> None:
     child = spawn(nest)
+    let_bite(child)
     assert child.join() == -signal.SIGKILL
     assert "in hang_in_lock" in child._stderr_text()
 
@@ -191,7 +204,7 @@ def nest() -> None:
     with Watchdog(1000) as outer:
         with Watchdog(1000):
             pass
-        threading.Thread(target=bite_when_all_hang, args=(outer,), daemon=True).start()
+        order_to_bite(outer)
         hang_in_lock()
 
 
