@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,8 @@ def test_it_is_one_in_all_processes_that_have_it(spawn: Spawn) -> None:
     assert (record.pids, record.count) == ((child.pid,), 3)
     child.kill()
     child.join()
-    with pytest.raises(NotFoundError):
-        find(address)
+    with contextlib.suppress(NotFoundError):  # the next one of any process may have its number
+        assert set(found(address).pids).isdisjoint({os.getpid(), child.pid})
 
 
 def test_what_closes_after_the_look_is_left_out() -> None:
@@ -76,6 +77,6 @@ def test_what_closes_after_the_look_is_left_out() -> None:
         scan = Scan.take({"eventfd"})
         assert address in {record.address for record in collect(scan, "eventfd")}
         os.dup2(other.fileno(), event.fileno(), inheritable=False)  # another one has the number now
-        addresses = [record.address for record in collect(scan, "eventfd")]
-        assert address not in addresses
-        assert addresses.count(address_of(other)) == 1
+        ours = [record.address for record in collect(scan, "eventfd") if os.getpid() in record.pids]
+        assert address not in ours
+        assert ours.count(address_of(other)) == 1
