@@ -197,18 +197,27 @@ void ledger_consumer_begins(struct ledger *ledger)
 	expected = atomic_load(&ledger->taken);
 }
 
+/* A consumer's first message shows whether its predecessor's last release took effect. Noted before that message is
+ * taken: who is killed now, too, must leave to its successor where its own batch began. */
+static void resume(struct ledger *ledger, const struct message_head *head)
+{
+	if (may_come_again == expected)
+		return;
+	if (!follows(ledger, expected, head)) {
+		CHECK(follows(ledger, may_come_again, head));
+		atomic_fetch_add(&ledger->redelivered, 1);
+		expected = may_come_again;
+	}
+	may_come_again = expected;
+	atomic_store(&ledger->released, expected);
+}
+
 static void check_message(struct ledger *ledger, const unsigned char *message, uint64_t length, struct message_head *head)
 {
 	CHECK(length >= HEAD);
 	memcpy(head, message, HEAD);
 	CHECK_EQ(head->length, length);
 	CHECK(memcmp(message + HEAD, noise + place_of(head->generation, head->sequence) + HEAD, length - HEAD) == 0);
-	if (may_come_again != expected && !follows(ledger, expected, head)) {
-		CHECK(follows(ledger, may_come_again, head));
-		atomic_fetch_add(&ledger->redelivered, 1);
-		expected = may_come_again;
-	}
-	may_come_again = expected;
 	if (!follows(ledger, expected, head)) {
 		uint32_t was = high(expected);
 
@@ -279,6 +288,8 @@ int64_t ledger_try_receive(struct ledger *ledger, struct ipk_spsc *ring, uint32_
 	if (got <= 0)
 		return got;
 	/* Checked before the release, for `taken` must be right; the release can no longer change the copy. */
+	memcpy(&head, at, HEAD);
+	resume(ledger, &head);
 	for (int64_t i = 0; i < got; i++) {
 		check_message(ledger, at, lengths[i], &head);
 		at += lengths[i];
