@@ -212,23 +212,26 @@ static void resume(struct ledger *ledger, const struct message_head *head)
 	atomic_store(&ledger->released, expected);
 }
 
-static void check_message(struct ledger *ledger, const unsigned char *message, uint64_t length, struct message_head *head)
+static void check_message(struct ledger *ledger, const unsigned char *message, uint64_t length)
 {
+	struct message_head head;
+
 	CHECK(length >= HEAD);
-	memcpy(head, message, HEAD);
-	CHECK_EQ(head->length, length);
-	CHECK(memcmp(message + HEAD, noise + place_of(head->generation, head->sequence) + HEAD, length - HEAD) == 0);
-	if (!follows(ledger, expected, head)) {
+	memcpy(&head, message, HEAD);
+	CHECK_EQ(head.length, length);
+	CHECK(memcmp(message + HEAD, noise + place_of(head.generation, head.sequence) + HEAD, length - HEAD) == 0);
+	resume(ledger, &head);
+	if (!follows(ledger, expected, &head)) {
 		uint32_t was = high(expected);
 
 		fprintf(stderr, "after message %u of generation %u (which sent %llu to %llu) came message %u of generation %u\n",
 			low(expected), was, (unsigned long long)atomic_load(&ledger->returned[was]),
-			(unsigned long long)atomic_load(&ledger->attempted[was]), head->sequence, head->generation);
+			(unsigned long long)atomic_load(&ledger->attempted[was]), head.sequence, head.generation);
 		CHECK(0);
 	}
-	if (head->generation != high(expected) && low(expected) > atomic_load(&ledger->returned[high(expected)]))
+	if (head.generation != high(expected) && low(expected) > atomic_load(&ledger->returned[high(expected)]))
 		atomic_fetch_add(&ledger->unreturned, 1);
-	expected = (uint64_t)head->generation << 32 | (head->sequence + 1);
+	may_come_again = expected = (uint64_t)head.generation << 32 | (head.sequence + 1);
 }
 
 static int64_t receive_one(struct ipk_spsc *ring, uint64_t *lengths)
@@ -283,15 +286,12 @@ int64_t ledger_try_receive(struct ledger *ledger, struct ipk_spsc *ring, uint32_
 	uint64_t lengths[BATCH];
 	const unsigned char *at = incoming;
 	int64_t got = count == 1 ? receive_one(ring, lengths) : receive_batch(ring, lengths, count);
-	struct message_head head;
 
 	if (got <= 0)
 		return got;
 	/* Checked before the release, for `taken` must be right; the release can no longer change the copy. */
-	memcpy(&head, at, HEAD);
-	resume(ledger, &head);
 	for (int64_t i = 0; i < got; i++) {
-		check_message(ledger, at, lengths[i], &head);
+		check_message(ledger, at, lengths[i]);
 		at += lengths[i];
 	}
 	atomic_store(&ledger->taken, expected);
@@ -299,7 +299,6 @@ int64_t ledger_try_receive(struct ledger *ledger, struct ipk_spsc *ring, uint32_
 	ipk_spsc_release(ring);
 	ledger_left();
 	atomic_store(&ledger->released, expected);
-	may_come_again = expected;
 	atomic_fetch_add(&ledger->received, (uint64_t)got);
 	return got;
 }

@@ -75,11 +75,10 @@ static void at(const char *place)
 
 void ipk_killpoint(const char *name)
 {
-	if (!self)
-		return;
-	at(name);
+	if (self)
+		at(name);
 	if (points_to_stop && --points_to_stop == 0)
-		raise(SIGSTOP);
+		stay();
 }
 
 static void entering(int wraps)
@@ -287,14 +286,11 @@ static void linger(void)
 /* A claim of the role takes some microseconds, once in a life: a random moment hardly ever meets it. */
 static void death_in_claim(uint32_t role)
 {
-	int status;
-
 	atomic_store(&control->phase, FLOW); /* or it may never begin */
 	points_to_stop = 1 + (uint32_t)random_below(&seed, POINTS_OF_CLAIM);
 	birth(role);
 	points_to_stop = 0;
-	CHECK_EQ(waitpid(pids[role], &status, WUNTRACED), pids[role]);
-	CHECK(WIFSTOPPED(status));
+	wait_staying(pids[role]);
 	death(role);
 }
 
